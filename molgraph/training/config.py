@@ -1,0 +1,112 @@
+"""Configuration values: the trainer's dataclasses, and ``{"_target_": "molgraph...", ...} -> object``."""
+
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONF = next(
+    path for path in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf") if path.is_dir()
+)
+"""The folder of configuration files: inside the package in a wheel, beside it in a clone or an editable install."""
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay.
+
+    Attributes:
+        learning_rate: peak learning rate.
+        final_learning_rate: learning rate at the last step, as a fraction of the peak.
+        weight_decay: decoupled weight decay, on matrices only (not on biases, norms and scalars).
+        warmup: fraction of all steps in which the learning rate grows linearly.
+        clip: largest global gradient norm; 0 turns clipping off.
+    """
+
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.01
+    weight_decay: float = 1e-5
+    warmup: float = 0.05
+    clip: float = 1.0
+
+
+@dataclass
+class TrainerConfig:
+    """How long, how precisely and on what the trainer runs.
+
+    Attributes:
+        epochs: passes over the training data.
+        max_steps: stop after that many optimizer steps, even within an epoch (``null``: no limit).
+        patience: stop after that many epochs without a better validation metric (``null``: never).
+        evaluate_every: epochs between two validations.
+        ema: decay of the exponential moving average of the weights that is validated and saved (0: off).
+        precision: ``float32``, ``bf16`` (autocast) or ``auto`` (float32 by the fastest matmul that is as accurate).
+        device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+        threads: CPU threads of PyTorch (``null``: PyTorch's own choice).
+        checkpoint_every: optimizer steps between two writes of ``last.pt`` within an epoch; one is written after each epoch.
+        optimizer: the optimizer's own values.
+    """
+
+    epochs: int = 60
+    max_steps: int | None = None
+    patience: int | None = None
+    evaluate_every: int = 1
+    ema: float = 0.0
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    checkpoint_every: int = 200
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainerConfig":
+        """Build the dataclasses from plain values; an unknown key raises ``TypeError``."""
+        values = dict(values)
+        optimizer = OptimizerConfig(**values.pop("optimizer", {}))
+        return cls(optimizer=optimizer, **values)
+
+
+def locate(target: str) -> Any:
+    """Return the object with the dotted name ``target``, which has to lie in this package.
+
+    Raises:
+        ValueError: the name is outside ``molgraph`` (a configuration never runs foreign code) or does not exist.
+    """
+    module, _, name = target.rpartition(".")
+    if not module.startswith("molgraph"):
+        raise ValueError(f"_target_ {target!r} lies outside molgraph; configurations may only name molgraph's own classes")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"_target_ {target!r} does not exist: {error}") from error
+
+
+def instantiate(node: dict[str, Any], **extra: Any) -> Any:
+    """Call what ``node["_target_"]`` names with the other keys of ``node`` and ``extra``.
+
+    Raises:
+        ValueError: unknown target, or a key that the target does not take (the message lists those that it takes).
+    """
+    target = locate(node["_target_"])
+    arguments = {key: value for key, value in node.items() if key != "_target_"} | extra
+    known = inspect.signature(target).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    unknown = sorted(set(arguments) - set(known))
+    if unknown and not takes_any:
+        raise ValueError(f"{node['_target_']} does not take {', '.join(unknown)}; it takes {', '.join(known)}")
+    return target(**arguments)
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return the resolved configuration of a run folder.
+
+    Raises:
+        ValueError: the folder is not there or is no run folder.
+    """
+    path = Path(run) / "config.yaml"
+    if not path.is_file():
+        raise ValueError(f"{run} is not a run folder (it has no config.yaml); give the folder that `molgraph train` printed")
+    return yaml.safe_load(path.read_text())

@@ -1,0 +1,43 @@
+"""What a room hands to the trainer: ``config -> Experiment(task, train, val) -> fit -> report``."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from molgraph.training.task import Batches, Task
+
+if TYPE_CHECKING:
+    from molgraph.training.trainer import Trainer
+
+
+class Experiment(ABC):
+    """Data, model and task of one run, built from its configuration.
+
+    The ``_target_`` of ``conf/task/*.yaml`` names a subclass; its constructor receives ``data`` and ``model`` (the
+    configuration nodes), ``seed``, ``folder`` (the run folder) and the other keys of that file.
+
+    Attributes:
+        task: the model with its loss and metrics.
+        train: batches to learn from.
+        val: batches that choose the best checkpoint.
+    """
+
+    task: Task
+    train: Batches
+    val: Batches
+
+    def fit(self, trainer: "Trainer") -> None:
+        """Train ``self.task``; a model without gradient steps overrides this."""
+        trainer.fit(self.task, self.train, self.val, self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values (YAML) that are needed beside the configuration to rebuild the model without its data."""
+        return {}
+
+    @abstractmethod
+    def report(self, folder: Path) -> dict[str, Any]:
+        """Evaluate the best weights, write results and pictures into ``folder``, print the final table.
+
+        Returns:
+            The content of ``results.json``; ``report["score"]`` is the validation value of the monitored metric.
+        """

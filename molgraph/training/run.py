@@ -1,0 +1,74 @@
+"""A configuration to a finished run folder: ``config -> Experiment -> Trainer.fit -> report``; ``resume`` does the rest of one."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from molgraph.training.config import TrainerConfig, instantiate, read_config
+from molgraph.training.experiment import Experiment
+from molgraph.training.loggers import Logger, WandbLogger
+from molgraph.training.trainer import Trainer
+
+
+def train(config: dict[str, Any], folder: Path, console: Console | None = None) -> dict[str, Any]:
+    """Train what ``config`` describes in ``folder``, or go on with the run that lies there, and report.
+
+    Args:
+        config: resolved configuration with the keys ``data``, ``model``, ``task``, ``trainer``, ``logger`` and ``seed``.
+        folder: run folder; made if needed.
+        console: where to print.
+
+    Returns:
+        The content of ``results.json``.
+    """
+    console = console or Console()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    seed_everything(config["seed"])
+    experiment: Experiment = instantiate(
+        config["task"], data=config["data"], model=config["model"], seed=config["seed"], folder=folder, console=console
+    )
+    trainer = Trainer(TrainerConfig.from_dict(config["trainer"]), folder, config, _loggers(config, folder), console)
+    experiment.fit(trainer)
+    results = experiment.report(folder)
+    console.print(f"run folder: [bold]{folder}[/]", highlight=False, soft_wrap=True)
+    return results
+
+
+def resume(folder: Path, changes: dict[str, Any] | None = None, console: Console | None = None) -> dict[str, Any]:
+    """Finish the interrupted run in ``folder``; on a CPU it ends with the weights of an uninterrupted one.
+
+    Args:
+        folder: run folder of ``molgraph train``.
+        changes: dotted keys of the configuration with new values, for example ``{"trainer.epochs": 100}``.
+        console: where to print.
+
+    Raises:
+        ValueError: no run folder, or an unknown key.
+    """
+    config = read_config(folder)
+    for key, value in (changes or {}).items():
+        *parents, last = key.split(".")
+        node = config
+        for parent in parents:
+            node = node.get(parent, {})
+        if last not in node:
+            raise ValueError(f"{key} is not in {folder / 'config.yaml'}; a resumed run can only change what is there")
+        node[last] = value
+    return train(config, folder, console)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's and PyTorch's global generators (NumPy's is never used)."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _loggers(config: dict[str, Any], folder: Path) -> list[Logger]:
+    if config.get("logger", {}).get("kind", "csv") == "wandb":
+        return [WandbLogger(config["logger"]["project"], folder, config)]
+    return []

@@ -1,0 +1,52 @@
+"""What the trainer needs to know of a problem: a loss to lower, a metric to judge by, and batches in an order that repeats.
+
+``batch -> Task.loss -> scalar`` while training, ``batches -> Task.evaluate -> {metric: value}`` after each epoch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class Batch(Protocol):
+    """Whatever a task's model reads; the trainer only moves it to the device."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch with its tensors on ``device``."""
+        ...
+
+
+class Batches(Protocol):
+    """Batches whose order and content are a function of the epoch number alone, so that a resumed run can repeat them."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in one epoch."""
+        ...
+
+    def epoch(self, number: int) -> Iterator[Any]:
+        """Yield the batches of epoch ``number``; two calls with one number yield the same batches."""
+        ...
+
+
+class Task(nn.Module, ABC):
+    """A model together with its loss and its metrics.
+
+    Attributes:
+        monitor: name of the validation metric by which the best checkpoint is chosen.
+        mode: ``"min"`` or ``"max"``, the better direction of ``monitor``.
+    """
+
+    monitor: str = "loss"
+    mode: str = "min"
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Tensor:
+        """Return the mean loss of one batch, a scalar with gradient."""
+
+    def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
+        """Return the metrics over ``batches``, which already lie on the task's device; must contain ``monitor``."""
+        losses = [self.loss(batch) for batch in batches]
+        return {"loss": torch.stack(losses).mean().item()}
