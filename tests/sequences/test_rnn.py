@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from molgraph.sequences.batch import pad
+from molgraph.sequences.cells import CELLS, make_cell
+from molgraph.sequences.rnn import RecurrentEncoder, RecurrentShape, RecurrentStack, gradient_through_time, reverse
+
+ROWS = [[1, 5, 6, 7, 8, 2], [1, 5, 2], [1, 9, 9, 4, 2]]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("both_ways", [True, False])
+def test_padding_never_changes_a_result(cell, both_ways):
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(RecurrentShape(cell, 8, 2, both_ways=both_ways), 10).eval()
+    together = encoder(pad(ROWS))
+    for row, numbers in enumerate(ROWS):
+        alone = encoder(pad([numbers]))
+        torch.testing.assert_close(together.summary[row], alone.summary[0], atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(together.states[row, : len(numbers)], alone.states[0], atol=1e-6, rtol=1e-6)
+
+
+def test_two_layers_in_both_directions_equal_pytorchs_packed_module():
+    torch.manual_seed(0)
+    stack, reference = (
+        RecurrentStack(RecurrentShape("gru", 8, 2), 5),
+        nn.GRU(5, 8, 2, bidirectional=True, batch_first=True),
+    )
+    for layer in range(2):
+        for cells, suffix in ((stack.forwards, ""), (stack.backwards, "_reverse")):
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(cells[layer].weights, f"{name}_l0").data = getattr(reference, f"{name}_l{layer}{suffix}").data
+    x, lengths = torch.randn(3, 7, 5), torch.tensor([7, 2, 4])
+    packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    expected = nn.utils.rnn.pad_packed_sequence(reference(packed)[0], batch_first=True)[0]
+    mask = torch.arange(7) < lengths[:, None]
+    torch.testing.assert_close(stack(x, lengths)[0][mask], expected[mask], atol=1e-6, rtol=1e-6)
+
+
+def test_reversing_twice_gives_the_rows_back_and_leaves_the_padding():
+    x, lengths = torch.arange(24.0).view(2, 6, 2), torch.tensor([6, 3])
+    back = reverse(x, lengths)
+    assert torch.equal(reverse(back, lengths), x)
+    assert torch.equal(back[1, :3], x[1, :3].flip(0))
+    assert torch.equal(back[1, 3:], x[1, 3:])
+
+
+def test_a_gradient_reaches_every_parameter():
+    encoder = RecurrentEncoder(RecurrentShape("lstm_peephole", 8, 2), 10)
+    encoder(pad(ROWS)).states.sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
+
+
+def test_the_gradient_fades_in_a_vanilla_cell_and_not_in_an_lstm_that_remembers():
+    torch.manual_seed(0)
+    x = torch.randn(4, 50, 8)
+    vanilla, lstm = make_cell("rnn", 8, 32), make_cell("lstm", 8, 32)
+    lstm.weights.bias_ih_l0.data[32:64] = 3.0  # an open forget gate
+    fading, lasting = gradient_through_time(vanilla, x), gradient_through_time(lstm, x)
+    assert fading.shape == (50,)
+    assert fading[0] / fading[-1] < 1e-6
+    assert lasting[0] / lasting[-1] > 1e-2
+
+
+def test_clipping_tames_an_exploding_gradient():
+    def train(clip: float) -> float:
+        torch.manual_seed(0)
+        cell, x = make_cell("rnn", 4, 16), torch.randn(4, 60, 4)
+        cell.weights.weight_hh_l0.data = 2.5 * torch.eye(16)
+        optimizer = torch.optim.SGD(cell.parameters(), 0.1)
+        worst = 0.0
+        for _ in range(5):
+            optimizer.zero_grad()
+            cell(x)[:, -1].sum().backward()
+            nn.utils.clip_grad_norm_(cell.parameters(), clip)
+            before = cell.weights.weight_hh_l0.detach().clone()
+            optimizer.step()
+            worst = max(worst, (cell.weights.weight_hh_l0.detach() - before).norm().item())
+        return worst
+
+    assert train(1.0) <= 0.1 + 1e-6
+    assert train(1e9) > 0.1
