@@ -1,0 +1,4 @@
+"""Positions to motion: simulate a ground truth, learn it, roll it out.
+
+positions -> radius graph -> learned simulator -> next positions
+"""
