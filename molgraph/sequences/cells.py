@@ -6,7 +6,7 @@ x [B, T, I] -> project (one matmul for all steps) -> state_t = step(projected_t,
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Cell(nn.Module):
     """Blocks of H rows in the two matrices."""
     parts: ClassVar[int] = 1
     """Tensors of the state."""
-    kernel: ClassVar[type[nn.RNNBase] | None] = None
+    kernel: ClassVar[type[nn.Module] | None] = None
     """PyTorch's fused version of the same equations."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -36,9 +36,7 @@ class Cell(nn.Module):
         self.hidden = hidden
         # The fused module is the home of the parameters, so that cuDNN finds them in one piece of memory.
         fused = self.kernel
-        self.weights = (
-            _Weights(self.gates, inputs, hidden) if fused is None else fused(inputs, hidden, batch_first=True)
-        )
+        self.weights: Any = fused(inputs, hidden, batch_first=True) if fused else _Weights(self.gates, inputs, hidden)
 
     def project(self, x: Tensor) -> Tensor:
         """The input's share of every gate, W x + b: [..., I] to [..., gates * H]."""
