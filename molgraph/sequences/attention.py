@@ -88,9 +88,13 @@ class MultiHeadAttention(nn.Module):
     def split(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, H, T, d] and keys and values [B, H, S, d]."""
         if query is memory:
-            q, k, v = (self._by_head(x) for x in self.project_in(query).chunk(3, dim=-1))
-            return (rotate(q), rotate(k), v) if self.rotary else (q, k, v)
+            return self.split_at(query, 0)
         return self.queries(query), *self.keys_and_values(memory)
+
+    def split_at(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of self-attention for x [B, T, D] that starts at position `first`."""
+        q, k, v = (self._by_head(part) for part in self.project_in(x).chunk(3, dim=-1))
+        return (rotate(q, first), rotate(k, first), v) if self.rotary else (q, k, v)
 
     def queries(self, query: Tensor) -> Tensor:
         """The queries alone, [B, T, D] to [B, H, T, d], without rotation."""
@@ -125,9 +129,13 @@ class AdditiveScore(nn.Module):
         self.query, self.memory = nn.Linear(query, width), nn.Linear(memory, width, bias=False)
         self.score = nn.Linear(width, 1, bias=False)
 
-    def forward(self, query: Tensor, memory: Tensor) -> Tensor:
-        """Query [B, T, D] and memory [B, S, E] to scores [B, T, S]."""
-        return self.score(torch.tanh(self.query(query).unsqueeze(2) + self.memory(memory).unsqueeze(1))).squeeze(-1)
+    def keys(self, memory: Tensor) -> Tensor:
+        """U h for each memory position, [B, S, E] to [B, S, width]; a decoder computes it once."""
+        return self.memory(memory)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Query [B, T, D] and `keys(memory)` to scores [B, T, S]."""
+        return self.score(torch.tanh(self.query(query).unsqueeze(2) + keys.unsqueeze(1))).squeeze(-1)
 
 
 class DotScore(nn.Module):
@@ -142,9 +150,13 @@ class DotScore(nn.Module):
         super().__init__()
         self.memory = nn.Linear(memory, query, bias=False)
 
-    def forward(self, query: Tensor, memory: Tensor) -> Tensor:
-        """Query [B, T, D] and memory [B, S, E] to scores [B, T, S]."""
-        return query @ self.memory(memory).transpose(1, 2)
+    def keys(self, memory: Tensor) -> Tensor:
+        """W h for each memory position, [B, S, E] to [B, S, D]; a decoder computes it once."""
+        return self.memory(memory)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Query [B, T, D] and `keys(memory)` to scores [B, T, S]."""
+        return query @ keys.transpose(1, 2)
 
 
 def rotate(x: Tensor, first: int = 0) -> Tensor:

@@ -171,7 +171,7 @@ class TransformerEncoder(nn.Module):
         """The attention weights of each layer, [layers, B, H, T, T]; see `EncoderLayer.weights`."""
         x, mask, maps = self.embedding(source.tokens), source.mask, []
         for layer in self.layers:
-            maps.append(layer.weights(x, mask))  # type: ignore[operator]  # a ModuleList forgets what it holds
+            maps.append(layer.weights(x, mask))  # type: ignore[operator]  # nn.Module hides it
             x = layer(x, mask)
         return torch.stack(maps)
 

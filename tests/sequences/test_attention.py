@@ -93,7 +93,7 @@ def test_sinusoids_are_those_of_the_paper():
 
 def test_additive_scores_are_those_of_the_paper():
     score, s, h = AdditiveScore(4, 6, 5), torch.randn(2, 3, 4), torch.randn(2, 7, 6)
-    got = score(s, h)
+    got = score(s, score.keys(h))
     by_hand = score.score.weight[0] @ torch.tanh(score.query(s[1, 2]) + score.memory(h[1, 4]))
     torch.testing.assert_close(got[1, 2, 4], by_hand, **CLOSE)
     assert got.shape == (2, 3, 7)
@@ -101,7 +101,7 @@ def test_additive_scores_are_those_of_the_paper():
 
 def test_dot_scores_are_those_of_the_paper():
     score, s, h = DotScore(4, 6), torch.randn(2, 3, 4), torch.randn(2, 7, 6)
-    torch.testing.assert_close(score(s, h)[1, 2, 4], s[1, 2] @ score.memory.weight @ h[1, 4], **CLOSE)
+    torch.testing.assert_close(score(s, score.keys(h))[1, 2, 4], s[1, 2] @ score.memory.weight @ h[1, 4], **CLOSE)
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -1,0 +1,244 @@
+"""Property prediction from strings: one value a molecule, or one a atom.
+
+SMILES -> tokens (randomized anew each epoch) -> encoder -> pooling -> head -> [B, outputs]
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from molgraph.molecules.smiles import randomize
+from molgraph.sequences.architecture import make_encoder, make_shape
+from molgraph.sequences.batch import TokenBatch, pad
+from molgraph.sequences.pooling import Pooling
+from molgraph.sequences.tokenizer import BOS, EOS, Notation, Vocabulary, atoms_of_tokens, split
+from molgraph.sequences.transformer import LONGEST
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a SMILES becomes tokens."""
+
+    notation: Notation = "smiles"
+    """`smiles`, `characters` or `selfies`."""
+    randomize: bool = False
+    """Write each molecule anew, from a random atom, in each training epoch (Bjerrum 2017)."""
+    longest: int = LONGEST
+    """Tokens at most, `<bos>` and `<eos>` included."""
+    seed: int = 0
+    """Of the random writings."""
+
+
+@dataclass(frozen=True)
+class SmilesBatch:
+    """What a sequence predictor reads."""
+
+    source: TokenBatch
+    """Tokens of B molecules, each in `copies` writings one after the other."""
+    copies: int = 1
+    """Writings of each molecule, over which the prediction is averaged."""
+    atoms: Tensor | None = None
+    """Place of each atom among all tokens of the batch, flattened [atoms]; for predictions by atom."""
+
+    def to(self, device: torch.device | str) -> SmilesBatch:
+        """The same batch on another device."""
+        return SmilesBatch(self.source.to(device), self.copies, None if self.atoms is None else self.atoms.to(device))
+
+
+@dataclass(frozen=True)
+class EncodedSmiles:
+    """Molecules as tokens, ready to be batched."""
+
+    smiles: list[str]
+    """As given."""
+    tokens: list[list[int]]
+    """Of each as given, `<bos>` and `<eos>` included."""
+    vocabulary: Vocabulary
+    """What the numbers mean."""
+    reading: Reading
+    """How a randomized one is encoded."""
+    copies: int = 1
+    """Random writings of each molecule to average over outside training; 1 keeps the given one."""
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Tokens of each row, for bucketing [rows]."""
+        return np.array([len(row) for row in self.tokens], dtype=np.int64)
+
+    @property
+    def unknown(self) -> dict[int, list[str]]:
+        """Tokens of each row that the training part did not have: `{row: tokens}`."""
+        return self.vocabulary.unknown(self.smiles)
+
+    def batch(self, rows: Sequence[int], epoch: int | None = None) -> SmilesBatch:
+        """The given rows.
+
+        Args:
+            rows: row numbers.
+            epoch: number of the training epoch, which changes the random writings; None outside training.
+        """
+        if epoch is not None and self.reading.randomize:
+            return SmilesBatch(pad([self._written(row, epoch, 1)[0] for row in rows]))
+        if epoch is None and self.copies > 1:
+            return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, self.copies)]), self.copies)
+        return SmilesBatch(pad([self.tokens[row] for row in rows]))
+
+    def atom_batch(self, rows: Sequence[int]) -> SmilesBatch:
+        """The given rows as written, with the place of each of their atoms among the tokens."""
+        source = pad([self.tokens[row] for row in rows])
+        places = []
+        for index, row in enumerate(rows):
+            atoms = atoms_of_tokens(split(self.smiles[row], "smiles"))
+            first = index * source.tokens.shape[1] + 1  # behind <bos>
+            places += [first + place for place, atom in enumerate(atoms) if atom >= 0]
+        return SmilesBatch(source, atoms=torch.tensor(places, dtype=torch.long))
+
+    def _written(self, row: int, epoch: int, count: int) -> list[list[int]]:
+        """Random writings that depend on (seed, epoch, row) alone; one that is too long is replaced by the given one."""
+        seed = zlib.crc32(f"{self.reading.seed} {epoch} {row}".encode())
+        rows = [[BOS, *self.vocabulary.encode(text), EOS] for text in randomize(self.smiles[int(row)], count, seed)]
+        return [tokens if len(tokens) <= self.reading.longest else self.tokens[row] for tokens in rows]
+
+
+class SequencePredictor(nn.Module):
+    """Reads a SMILES and predicts properties of the molecule.
+
+    Args:
+        vocabulary: tokens of the training part.
+        outputs: values a molecule.
+        shape: node of `make_shape`: a recurrent encoder when it names a cell, else a Transformer.
+        pooling: `last`, `mean`, `max`, `attention` or `pma`.
+        reading: how a SMILES becomes tokens.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, outputs: int, shape: dict[str, Any], pooling: str, reading: Reading
+    ) -> None:
+        super().__init__()
+        self.vocabulary, self.reading = vocabulary, reading
+        self.shape, self.kind = dict(shape), pooling
+        self.encoder = make_encoder(make_shape(self.shape), len(vocabulary), reading.longest)
+        width = self.encoder.width
+        self.pooling = Pooling(pooling, width)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
+
+    @classmethod
+    def build(
+        cls,
+        smiles: Sequence[str],
+        outputs: int,
+        shape: dict[str, Any],
+        pooling: str = "mean",
+        notation: Notation = "smiles",
+        randomize: bool = False,
+        longest: int = LONGEST,
+        seed: int = 0,
+    ) -> Self:
+        """Makes a predictor whose vocabulary is that of the training part.
+
+        Args:
+            smiles: the training part.
+            outputs: values a molecule.
+            shape: see the class.
+            pooling: see the class.
+            notation: see `Reading`.
+            randomize: see `Reading`; the vocabulary then has the tokens of random writings too.
+            longest: see `Reading`.
+            seed: see `Reading`.
+        """
+        reading = Reading(notation, randomize, longest, seed)
+        return cls(build_vocabulary(smiles, reading), outputs, shape, pooling, reading)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values that `restore` rebuilds the predictor from (without its weights)."""
+        return {
+            "vocabulary": self.vocabulary.state(),
+            "shape": self.shape,
+            "pooling": self.kind,
+            "reading": asdict(self.reading),
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], outputs: int, **_: Any) -> Self:
+        """The inverse of `state`; other options of the configuration are in the state already."""
+        vocabulary = Vocabulary.restore(state["vocabulary"])
+        return cls(vocabulary, outputs, state["shape"], state["pooling"], Reading(**state["reading"]))
+
+    def encode(self, smiles: Sequence[str], copies: int = 1) -> EncodedSmiles:
+        """Molecules to tokens; an unknown token becomes `<unk>`, see `EncodedSmiles.unknown`.
+
+        Args:
+            smiles: valid SMILES.
+            copies: random writings of each to average the prediction over, outside training.
+
+        Raises:
+            ValueError: if a SMILES is longer than the model reads.
+        """
+        tokens = [[BOS, *self.vocabulary.encode(text), EOS] for text in smiles]
+        for row, numbers in enumerate(tokens):
+            if len(numbers) > self.reading.longest:
+                raise ValueError(
+                    f"row {row}: {smiles[row]!r} has {len(numbers) - 2} tokens and the model reads "
+                    f"{self.reading.longest - 2}; leave it out, or train with model.longest={len(numbers)}"
+                )
+        return EncodedSmiles(list(smiles), tokens, self.vocabulary, self.reading, copies)
+
+    def forward(self, batch: SmilesBatch) -> Tensor:
+        """Predictions [B, outputs], the mean over the copies of each molecule."""
+        return self.copies(batch).mean(1)
+
+    def copies(self, batch: SmilesBatch) -> Tensor:
+        """The prediction for each writing [B, copies, outputs]; their spread is an uncertainty."""
+        return self.head(self.pooling(self.encoder(batch.source))).unflatten(0, (-1, batch.copies))
+
+
+class AtomPredictor(SequencePredictor):
+    """Predicts one row of values for each atom: the state of the token that writes it goes to the head."""
+
+    def forward(self, batch: SmilesBatch) -> Tensor:
+        """Predictions [atoms, outputs], the atoms of all molecules in the order in which they are written.
+
+        Raises:
+            ValueError: if the batch does not say where the atoms are.
+        """
+        if batch.atoms is None:
+            raise ValueError("a prediction by atom needs EncodedSmiles.atom_batch, which says where the atoms are")
+        return self.head(self.encoder(batch.source).states.flatten(0, 1)[batch.atoms])
+
+
+@torch.no_grad()
+def average_over_writings(
+    predictor: SequencePredictor, smiles: Sequence[str], copies: int, batch_size: int = 64
+) -> tuple[Tensor, Tensor]:
+    """Test-time averaging (Bjerrum 2017): predictions for many writings of each molecule.
+
+    It helps a model that was trained on random writings, and harms one that was not.
+
+    Returns:
+        Mean [rows, outputs] and standard deviation over the writings [rows, outputs], an estimate of the uncertainty.
+    """
+    if copies < 2:
+        raise ValueError(f"a spread needs at least 2 writings of a molecule, not {copies}")
+    encoded = predictor.encode(smiles, copies)
+    device = next(predictor.parameters()).device
+    batches = [range(start, min(start + batch_size, len(smiles))) for start in range(0, len(smiles), batch_size)]
+    values = torch.cat([predictor.copies(encoded.batch(rows).to(device)) for rows in batches])
+    return values.mean(1), values.std(1)
+
+
+def build_vocabulary(smiles: Sequence[str], reading: Reading) -> Vocabulary:
+    """The tokens of the training part, and of a few random writings of each molecule if it will be randomized."""
+    texts = list(smiles)
+    if reading.randomize:
+        texts += [text for row, smile in enumerate(smiles) for text in randomize(smile, 3, row)]
+    return Vocabulary.build(texts, reading.notation)

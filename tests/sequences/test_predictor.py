@@ -1,0 +1,132 @@
+import pytest
+import torch
+
+from molgraph.molecules.smiles import parse
+from molgraph.sequences.predictor import AtomPredictor, SequencePredictor, average_over_writings
+
+SMILES = [
+    "CCO",
+    "c1ccccc1C(=O)O",
+    "C[C@H](N)C(=O)O",
+    "CC(C)Cc1ccc(cc1)C(C)C(=O)O",
+    "C",
+    "[Na+].[Cl-]",
+    "FC(F)(F)Br",
+    "O=C=O",
+]
+SHAPES = [{"cell": cell, "width": 16, "layers": 1} for cell in ("rnn", "lstm", "lstm_peephole", "lstm_coupled", "gru")]
+SHAPES += [{"width": 16, "layers": 1, "heads": 2, "feed_forward": 32, "dropout": 0.0}]
+SHAPES += [SHAPES[-1] | {"attention": kind} for kind in ("set_transformer", "linformer", "bigbird", "perceiver")]
+IDS = [shape.get("cell") or shape.get("attention", "transformer") for shape in SHAPES]
+
+
+def build(shape, **options):
+    torch.manual_seed(0)
+    return SequencePredictor.build(SMILES, 2, shape, **options)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=IDS)
+class TestEveryModel:
+    def test_predictions_are_finite_and_a_batch_equals_one_by_one(self, shape):
+        model = build(shape).eval()
+        data = model.encode(SMILES)
+        together = model(data.batch(range(len(SMILES))))
+        assert together.shape == (len(SMILES), 2)
+        assert together.isfinite().all()
+        for row in range(len(SMILES)):
+            torch.testing.assert_close(model(data.batch([row]))[0], together[row], atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "pma"])
+    def test_a_gradient_reaches_every_parameter(self, shape, pooling):
+        model = build(shape, pooling=pooling)
+        model(model.encode(SMILES).batch(range(len(SMILES)))).square().sum().backward()
+        missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert not missing
+
+    def test_it_overfits_eight_molecules(self, shape):
+        model = build(shape)
+        target, batch = torch.randn(len(SMILES), 2), model.encode(SMILES).batch(range(len(SMILES)))
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss = (model(batch) - target).square().mean()
+            loss.backward()
+            optimizer.step()
+        assert loss < 0.05
+
+    def test_it_comes_back_from_its_state_and_weights(self, shape):
+        model = build(shape, pooling="attention").eval()
+        copy = SequencePredictor.restore(model.state(), 2, shape=shape, pooling="attention").eval()
+        copy.load_state_dict(model.state_dict())
+        batch = model.encode(SMILES).batch(range(3))
+        assert torch.equal(copy(batch), model(batch))
+
+    def test_it_predicts_for_each_atom(self, shape):
+        torch.manual_seed(0)
+        model = AtomPredictor.build(SMILES, 3, shape).eval()
+        data = model.encode(SMILES)
+        together = model(data.atom_batch(range(len(SMILES))))
+        atoms = [parse(text).GetNumAtoms() for text in SMILES]
+        assert together.shape == (sum(atoms), 3)
+        alone = torch.cat([model(data.atom_batch([row])) for row in range(len(SMILES))])
+        torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_random_writings_change_with_the_epoch_and_repeat_with_it():
+    data = build(SHAPES[4], randomize=True).encode(SMILES)
+    first, again, other = (data.batch([3], epoch).source.tokens.tolist() for epoch in (0, 0, 1))
+    assert first == again != other
+    assert data.batch([3], None).source.tokens.tolist() == [data.tokens[3]]
+    rows = data.batch([1, 3], 0).source.tokens[1]
+    assert rows[rows > 0].tolist() == [token for token in first[0] if token]
+
+
+def test_without_randomization_training_sees_the_text_as_given():
+    data = build(SHAPES[4]).encode(SMILES)
+    assert data.batch([3], 5).source.tokens.tolist() == [data.tokens[3]]
+
+
+def test_a_vocabulary_for_random_writings_knows_their_tokens():
+    model = build(SHAPES[4], randomize=True)
+    data = model.encode(SMILES)
+    assert not any((data.batch([2], epoch).source.tokens == 3).any() for epoch in range(20))
+
+
+def test_averaging_over_writings_gives_a_mean_and_a_spread():
+    model = build(SHAPES[4], randomize=True).eval()
+    mean, spread = average_over_writings(model, SMILES, 10, batch_size=3)
+    assert mean.shape == spread.shape == (len(SMILES), 2)
+    assert spread[4].max() < 1e-6  # methane can be written in one way only
+    assert spread[3].min() > 1e-6
+    encoded = model.encode(SMILES, copies=10)
+    torch.testing.assert_close(model(encoded.batch(range(len(SMILES)))), mean, atol=1e-6, rtol=1e-6)
+    with pytest.raises(ValueError, match="at least 2 writings"):
+        average_over_writings(model, SMILES, 1)
+
+
+def test_a_smiles_that_is_too_long_is_named_with_its_length():
+    with pytest.raises(ValueError, match=r"row 1: .* has 14 tokens and the model reads 10; .* model.longest=16"):
+        build(SHAPES[-5], longest=12).encode(SMILES)
+
+
+def test_a_token_unseen_in_training_is_reported_and_predicted():
+    model = build(SHAPES[4]).eval()
+    data = model.encode(["CCO", "C[Si](C)C"])
+    assert data.unknown == {1: ["[Si]"]}
+    assert model(data.batch([0, 1])).isfinite().all()
+
+
+def test_an_empty_training_part_is_refused():
+    with pytest.raises(ValueError, match="vocabulary is empty"):
+        SequencePredictor.build([], 1, SHAPES[0])
+
+
+def test_an_unknown_key_of_the_shape_names_those_that_there_are():
+    with pytest.raises(ValueError, match=r"does not take heads; a RecurrentShape takes cell, width"):
+        build({"cell": "gru", "heads": 2})
+
+
+def test_atoms_need_their_places():
+    model = AtomPredictor.build(SMILES, 1, SHAPES[4])
+    with pytest.raises(ValueError, match="atom_batch"):
+        model(model.encode(SMILES).batch([0]))
