@@ -29,6 +29,8 @@ class MpmConfig:
     """Speed of sound in m/s, of all materials; ten times the largest speed keeps the change of density near 1 %."""
     viscosity: float = 0.0
     """Dynamic viscosity of water in Pa s."""
+    damping: float = 0.2
+    """Bulk viscosity of water over density * sound speed * grid cell: sound dies out, flow does not notice."""
     poisson: float = 0.3
     """Poisson ratio of sand and goop."""
     goop_sound_speed: float = 8.0
@@ -150,6 +152,7 @@ class MpmSolver:
             material = self._kernels.Material()
             speed = c.goop_sound_speed if name == "goop" else c.sound_speed
             material.density, material.viscosity = c.density, c.viscosity
+            material.damping = c.damping * c.density * speed * self.dx
             material.bulk = c.density * speed**2
             material.mu = 1.5 * material.bulk * (1 - 2 * c.poisson) / (1 + c.poisson)
             material.lam = material.bulk - 2 / 3 * material.mu

@@ -16,6 +16,7 @@ class Material:
     density: float
     bulk: float
     viscosity: float
+    damping: float
     mu: float
     lam: float
     friction: float
@@ -65,7 +66,9 @@ def kirchhoff_stress(deformation: wp.mat33, rate: wp.mat33, kind: int, material:
     if kind == WATER:
         volume = deformation[0, 0]
         stress = material.bulk * (volume - 1.0) * volume * identity
-        stress = stress + material.viscosity * (rate + wp.transpose(rate))
+        stress = (
+            stress + material.viscosity * (rate + wp.transpose(rate)) + material.damping * wp.trace(rate) * identity
+        )
     elif kind == SAND:
         u, sigma, _v = wp.svd3(deformation)
         strain = wp.vec3(

@@ -1,0 +1,116 @@
+"""A simulator that keeps momentum: gravity is given, pair forces are equal and opposite, walls act only nearby.
+
+state -> features without absolute place or velocity -> blocks -> pair forces + wall forces + gravity
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from molgraph.nn.segments import segment_sum
+
+from .interaction import InteractionBlock, decoder_mlp, latent_mlp
+from .neighbors import Edges
+from .simulator import Scale, Simulator
+from .state import ParticleState
+
+
+class ConservativeSimulator(Simulator):
+    """Message passing whose accelerations are gravity, antisymmetric pair forces, and forces of near walls.
+
+    The acceleration of particle ``i`` is ``g + Σⱼ Fᵢⱼ + Σ_w gate(d_w) f_w`` with ``Fᵢⱼ = -Fⱼᵢ``, so that the momentum
+    of particles away from walls changes by gravity alone, exactly (all particles have the same mass). Features are
+    relative positions and velocities and past accelerations without gravity: far from walls the motion does not depend
+    on where the particles are nor on how fast all of them move. Walls are signed distances to the flat walls of the
+    box; ``gate`` falls to 0 at the connectivity radius. Next positions never lie behind a wall.
+
+    Args:
+        scale: sizes, units and types of the data.
+        width: size of latents.
+        blocks: rounds of message passing.
+        embedding: size of the type embedding.
+    """
+
+    def __init__(self, scale: Scale, width: int = 128, blocks: int = 10, embedding: int = 16) -> None:
+        super().__init__(scale)
+        dim, history = scale.dim, scale.history
+        self.embedding = nn.Embedding(len(scale.species), embedding)
+        walls = 2 * dim
+        self.encode_nodes = latent_mlp((history - 1) * dim + walls * (1 + history) + embedding, width, "silu")
+        self.encode_edges = latent_mlp(dim + 1 + history * dim, width, "silu")
+        self.blocks = nn.ModuleList(InteractionBlock(width, "silu") for _ in range(blocks))
+        self.decode_pairs = decoder_mlp(width, width, dim, "silu")
+        self.decode_walls = decoder_mlp(width, width, walls, "silu")
+        self.register_buffer("unit", self.acceleration_std.square().mean().sqrt(), persistent=False)
+        self.register_buffer("speed", self.velocity_std.square().mean().sqrt(), persistent=False)
+
+    def find_edges(self, state: ParticleState) -> Edges:
+        """All pairs within the radius."""
+        return state.edges(self.scale.radius)
+
+    def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
+        """``[N, D]``: acceleration less gravity, over its spread."""
+        velocities = state.velocities
+        gates, normals = wall_gates(state, self.scale.radius)
+        nodes = self.encode_nodes(self.node_features(state, velocities, gates, normals))
+        links = self.encode_edges(self.edge_features(state, velocities, edges))
+        for block in self.blocks:
+            nodes, links = block(nodes, links, edges)
+        wall_forces = (gates.to(nodes.dtype) * self.decode_walls(nodes)) @ normals.to(nodes.dtype)
+        return self.pair_forces(state, links, edges) + wall_forces
+
+    def pair_forces(self, state: ParticleState, links: Tensor, edges: Edges) -> Tensor:
+        """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
+        forces = self.decode_pairs(links)
+        fade = pair_fade(state, edges, self.scale.radius).to(forces.dtype)
+        return segment_sum(fade * (forces - forces[edges.reverse]), edges.dst, edges.offsets)
+
+    def node_features(self, state: ParticleState, velocities: Tensor, gates: Tensor, normals: Tensor) -> Tensor:
+        """Past accelerations without gravity, nearness of walls, velocities towards near walls, type embedding."""
+        felt = (velocities[:, 1:] - velocities[:, :-1] - state.gravity[:, None]) / self.unit
+        towards = gates[:, :, None] * (normals @ velocities.transpose(1, 2)) / self.speed  # [N, W, H]
+        features = torch.cat([felt.flatten(1), gates, towards.flatten(1)], dim=1).to(self.unit.dtype)
+        return torch.cat([features, self.embedding(state.species)], dim=1)
+
+    def edge_features(self, state: ParticleState, velocities: Tensor, edges: Edges) -> Tensor:
+        """Relative position over radius, its length, and relative velocities ``[E, D + 1 + H D]``."""
+        now = state.positions[:, -1]
+        vector = state.box.displacement(now[edges.src], now[edges.dst]) / self.scale.radius
+        # neighbours move together: their relative velocity is of the size of an acceleration, not of a velocity
+        relative = (velocities[edges.src] - velocities[edges.dst]).flatten(1) / self.unit
+        return torch.cat([vector, vector.norm(dim=1, keepdim=True), relative], dim=1).to(self.unit.dtype)
+
+    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
+        """Less gravity, over the spread of all axes together."""
+        return (acceleration - state.gravity) / self.unit
+
+    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
+        """Times the spread, plus gravity."""
+        return normalized * self.unit + state.gravity
+
+    def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
+        """No particle ends a frame behind a wall."""
+        return state.box.clamp(following)
+
+
+def wall_gates(state: ParticleState, radius: float) -> tuple[Tensor, Tensor]:
+    """How near each wall is, and which way it faces.
+
+    Returns:
+        Gates ``[N, 2 D]``, 1 at the wall and smoothly 0 at the radius and without a wall; inward normals ``[2 D, D]``.
+    """
+    now, dim = state.positions[:, -1], state.box.dim
+    nearness = now.new_zeros(len(now), 2 * dim)
+    for axis, place, sign in state.box.walls:
+        column = axis if sign > 0 else dim + axis
+        nearness[:, column] = (1 - sign * (now[:, axis] - place) / radius).clamp(0, 2)
+    identity = torch.eye(dim, dtype=now.dtype, device=now.device)
+    return nearness.square(), torch.cat([identity, -identity])
+
+
+def pair_fade(state: ParticleState, edges: Edges, radius: float) -> Tensor:
+    """Weight ``[E, 1]`` that brings pair forces smoothly to zero at the radius."""
+    now = state.positions[:, -1]
+    length = state.box.displacement(now[edges.src], now[edges.dst]).norm(dim=1, keepdim=True) / radius
+    return (1 - length.square()).clamp(min=0)

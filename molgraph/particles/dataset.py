@@ -1,0 +1,184 @@
+"""Trajectories to batches: windows of a few frames, several side by side.
+
+trajectories -> windows -> Window(state, future)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .simulator import Scale
+from .space import Box
+from .state import ParticleState, stack_states
+from .trajectory import Metadata, Trajectory
+
+
+@dataclass(frozen=True)
+class Window:
+    """A state and what truly followed it."""
+
+    state: ParticleState
+    future: Tensor
+    """``[N, K, D]``: the next ``K`` positions."""
+
+    def to(self, device: torch.device | str) -> Window:
+        """The same window on another device."""
+        return Window(self.state.to(device), self.future.to(device))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Trajectories as tensors, ready to be cut into windows.
+
+    Args:
+        trajectories: trajectories of one set.
+        metadata: of the set.
+        scale: of the simulator.
+        dtype: float32 to train; float64 to follow momentum to the last digit.
+    """
+
+    trajectories: Sequence[Trajectory]
+    metadata: Metadata
+    scale: Scale
+    dtype: torch.dtype = torch.float32
+
+    def window(self, number: int, start: int, steps: int) -> Window:
+        """The window of trajectory ``number`` with history from frame ``start`` and ``steps`` future frames."""
+        trajectory, past = self.trajectories[number], self.scale.history + 1
+        chosen = torch.from_numpy(trajectory.positions[start : start + past + steps]).to(self.dtype).transpose(0, 1)
+        chosen = self.metadata.box.wrap(chosen)
+        state = state_at(chosen[:, :past], trajectory.species, trajectory.gravity, self.metadata, self.scale)
+        return Window(state, chosen[:, past:])
+
+    def starts(self, number: int, steps: int) -> int:
+        """Number of windows with ``steps`` future frames in trajectory ``number``."""
+        return max(len(self.trajectories[number]) - self.scale.history - steps, 0)
+
+
+def state_at(
+    positions: Tensor,
+    species: np.ndarray,
+    gravity: np.ndarray,
+    metadata: Metadata,
+    scale: Scale,
+    box: Box | None = None,
+) -> ParticleState:
+    """The state of one group of particles.
+
+    Args:
+        positions: ``[N, H + 1, D]``.
+        species: types ``[N]`` as in the data.
+        gravity: ``[D]`` in length per time squared.
+        metadata: gives the time of a frame, the kinematic types and the box.
+        scale: gives the table of types.
+        box: another box than that of the metadata.
+    """
+    number, types = len(positions), torch.from_numpy(np.asarray(species)).long()
+    frame_gravity = torch.as_tensor(np.asarray(gravity) * metadata.dt**2, dtype=positions.dtype)
+    return ParticleState(
+        positions=positions,
+        species=scale.rows(types),
+        kinematic=torch.isin(types, torch.tensor(metadata.kinematic, dtype=torch.long)),
+        gravity=frame_gravity.expand(number, -1),
+        graph=torch.zeros(number, dtype=torch.long),
+        num_graphs=1,
+        box=box or metadata.box,
+    )
+
+
+def stack_windows(windows: Sequence[Window]) -> Window:
+    """Windows side by side as one."""
+    return Window(stack_states([w.state for w in windows]), torch.cat([w.future for w in windows]))
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """Random windows, the same for the same seed and epoch.
+
+    Args:
+        frames: the trajectories.
+        batch_size: windows in a batch.
+        steps_per_epoch: batches in an epoch.
+        seed: of the choice.
+        reflect: mirror half of the windows along each axis without gravity and period; the physics stays the same.
+        unrolls: relative frequency of 0, 1, 2, ... steps that the model takes itself before the one it learns from
+            (pushforward, Brandstetter et al. 2022); LagrangeBench uses 18, 2, 1, 1.
+        unroll_from: epoch from which ``unrolls`` counts; before it no window is unrolled.
+    """
+
+    frames: Frames
+    batch_size: int = 4
+    steps_per_epoch: int = 250
+    seed: int = 0
+    reflect: bool = True
+    unrolls: tuple[float, ...] = (1.0,)
+    unroll_from: int = 0
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def epoch(self, number: int) -> Iterator[Window]:
+        """The batches of an epoch."""
+        generator = np.random.default_rng((self.seed, number))
+        shares = np.array(self.unrolls if number >= self.unroll_from else (1.0,))
+        for _ in range(self.steps_per_epoch):
+            steps = 1 + int(generator.choice(len(shares), p=shares / shares.sum()))
+            yield stack_windows([self._draw(generator, steps) for _ in range(self.batch_size)])
+
+    def _draw(self, generator: np.random.Generator, steps: int) -> Window:
+        counts = np.array([self.frames.starts(i, steps) for i in range(len(self.frames.trajectories))])
+        place = int(generator.integers(counts.sum()))
+        number = int(np.searchsorted(np.cumsum(counts), place, side="right"))
+        window = self.frames.window(number, place - int(counts[:number].sum()), steps)
+        return mirrored(window, generator) if self.reflect else window
+
+
+def mirrored(window: Window, generator: np.random.Generator) -> Window:
+    """The window in a mirror across the middle of the box, with probability one half for each axis that allows it."""
+    state, future = window.state, window.future
+    for axis, (low, high, wraps) in enumerate(zip(state.box.lower, state.box.upper, state.box.periodic, strict=True)):
+        if bool(state.gravity[:1, axis].any()) or wraps or not np.isfinite(low + high) or generator.random() < 0.5:
+            continue
+        flip = torch.ones(state.box.dim, dtype=future.dtype)
+        flip[axis] = -1.0
+        shift = torch.zeros_like(flip)
+        shift[axis] = low + high
+        state = replace(state, positions=state.positions * flip + shift)
+        future = future * flip + shift
+    return Window(state, future)
+
+
+@dataclass(frozen=True)
+class ValidationWindows:
+    """Long windows at even places of each trajectory, one batch per place.
+
+    Args:
+        frames: the trajectories.
+        steps: future frames of each window.
+        starts: windows per trajectory.
+    """
+
+    frames: Frames
+    steps: int
+    starts: int = 1
+
+    def __len__(self) -> int:
+        return self.starts
+
+    def epoch(self, number: int) -> Iterator[Window]:
+        """The same windows in every epoch."""
+        for place in range(self.starts):
+            yield stack_windows([self._window(i, place) for i in range(len(self.frames.trajectories))])
+
+    def _window(self, trajectory: int, place: int) -> Window:
+        last = self.frames.starts(trajectory, self.steps) - 1
+        if last < 0:
+            frames = len(self.frames.trajectories[trajectory])
+            raise ValueError(f"trajectory {trajectory} has {frames} frames, too few to roll out {self.steps} steps")
+        start = 0 if self.starts == 1 else round(place * last / (self.starts - 1))
+        return self.frames.window(trajectory, start, self.steps)

@@ -1,0 +1,163 @@
+"""Held-out trajectories against rollouts: every metric, the baseline without forces, and the time of the real solver.
+
+simulator, frames -> evaluate -> {metric: value}, frames to look at
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .dataset import Frames, ValidationWindows, Window, stack_windows
+from .metrics import (
+    HORIZONS,
+    density_deviation,
+    escaped,
+    horizon_errors,
+    kinetic_energy,
+    momentum_drift,
+    sliced_wasserstein,
+    squared_errors,
+    time_to_failure,
+)
+from .neighbors import Edges
+from .rollout import rollout
+from .simulator import Simulator
+from .state import ParticleState
+
+
+class FreeFlight(Simulator):
+    """The baseline: constant velocity plus gravity, no interaction, no walls."""
+
+    def find_edges(self, state: ParticleState) -> Edges:
+        """No edges."""
+        none = torch.zeros(0, dtype=torch.long, device=state.positions.device)
+        return Edges(none, none, none, len(state.positions))
+
+    def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
+        """Gravity ``[N, D]``."""
+        return state.gravity
+
+    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
+        """Unchanged."""
+        return acceleration
+
+    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
+        """Unchanged."""
+        return normalized
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a simulator does on held-out trajectories."""
+
+    metrics: dict[str, float]
+    """Names and values; lengths in the unit of the data."""
+    predicted: np.ndarray
+    """Frames ``[T, N, D]`` of the rollout of the first trajectory."""
+    truth: np.ndarray
+    """Its true frames."""
+    errors: np.ndarray
+    """Mean squared error ``[T]`` of each step, over trajectories."""
+
+
+@torch.no_grad()
+def evaluate(simulator: Simulator, frames: Frames, steps: int | None = None, starts: int = 6) -> Evaluation:
+    """Roll out every trajectory from its first frames to its end, and short rollouts from ``starts`` places along each.
+
+    ``mse_1, 5, 20, 100`` average over the places, because the first frames of many sets are free fall, in which there
+    is nothing to predict; ``mse_all`` and all else is about the whole rollouts.
+
+    Args:
+        simulator: the model.
+        frames: held-out trajectories, best in float64.
+        steps: length of the whole rollouts; to the end of the shortest trajectory by default.
+        starts: places of the short rollouts.
+    """
+    count = len(frames.trajectories)
+    longest = min(len(t) for t in frames.trajectories) - simulator.scale.history - 1
+    steps = min(steps or longest, longest)
+    device = next(simulator.buffers()).device
+    windows = [frames.window(number, 0, steps) for number in range(count)]
+    began = time.perf_counter()
+    together = stack_windows(windows).to(device)
+    rolled = list(rollout(simulator, together.state, steps, together.future))
+    seconds = time.perf_counter() - began
+    predicted = torch.stack(rolled, dim=1).cpu()
+    pieces = predicted.split([len(w.future) for w in windows])
+    rows = [_compare(simulator, w, p) for w, p in zip(windows, pieces, strict=True)]
+    metrics = {name: _mean([row[0][name] for row in rows]) for name in rows[0][0]}
+    metrics |= short_errors(simulator, frames, steps, starts)
+    metrics["ms_per_step"] = 1e3 * seconds / steps / count
+    errors = np.mean([row[1] for row in rows], axis=0)
+    first = windows[0].state.positions[:, -1:]
+    both = (torch.cat([first, p], dim=1).transpose(0, 1).numpy() for p in (pieces[0], windows[0].future))
+    return Evaluation(metrics, *both, errors)
+
+
+def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int) -> dict[str, float]:
+    """Squared error after 1, 5, 20 and 100 steps, over rollouts from ``starts`` places along each trajectory."""
+    horizons = [n for n in HORIZONS if n <= longest]
+    if not horizons:
+        return {}
+    values: dict[str, float] = {}
+    device = next(simulator.buffers()).device
+    for horizon in horizons:
+        if f"mse_{horizon}" in values:
+            continue
+        reach = max(n for n in horizons if n <= max(20, horizon))
+        collected = []
+        for window in ValidationWindows(frames, reach, starts).epoch(0):
+            moved = window.to(device)
+            moving = ~window.state.kinematic.numpy()
+            rolled = torch.stack(list(rollout(simulator, moved.state, reach, moved.future)), dim=0).cpu().numpy()
+            truth = window.future.transpose(0, 1).numpy()
+            collected.append(squared_errors(rolled[:, moving], truth[:, moving], window.state.box))
+        errors = horizon_errors(np.mean(collected, axis=0), horizons)
+        values |= {k: v for k, v in errors.items() if k.startswith("mse_") and k[4:].isdigit() and k not in values}
+    return values
+
+
+def _compare(simulator: Simulator, window: Window, predicted: Tensor) -> tuple[dict[str, float], np.ndarray]:
+    """Metrics of one whole rollout, and its squared error in each step."""
+    state = window.state
+    box, radius, moving = state.box, simulator.scale.radius, ~state.kinematic.numpy()
+    guess, truth = (x.transpose(0, 1).numpy()[:, moving] for x in (predicted, window.future))
+    errors = squared_errors(guess, truth, box)
+    values = {"mse_all": float(errors.mean())}
+    values["time_to_failure"] = float(time_to_failure(guess, truth, box, radius))
+    if not np.isfinite(guess).all():
+        return values | dict.fromkeys(_LATER, float("nan")), errors
+    energies = [kinetic_energy(x, box) for x in (guess, truth)]
+    outside = escaped(guess, box)
+    values["sliced_wasserstein_last"] = sliced_wasserstein(guess[-1], truth[-1], box)
+    every = range(0, len(guess), max(1, len(guess) // 20))
+    values["sliced_wasserstein"] = float(np.mean([sliced_wasserstein(guess[i], truth[i], box) for i in every]))
+    values["kinetic_energy_error"] = float(np.abs(energies[0] - energies[1]).mean() / energies[1].mean())
+    values["density_deviation"] = float(np.mean([density_deviation(guess[i], truth[i], radius, box) for i in every]))
+    values["escaped"] = float(outside[-1])
+    values["penetration"] = float(outside.mean())
+    past = state.positions.transpose(0, 1).numpy()[-2:, moving]
+    free = state.gravity[0].numpy()
+    values["momentum_drift"] = momentum_drift(np.concatenate([past, guess]), free, box, radius)
+    return values, errors
+
+
+_LATER = (
+    "sliced_wasserstein_last",
+    "sliced_wasserstein",
+    "kinetic_energy_error",
+    "density_deviation",
+    "escaped",
+    "penetration",
+    "momentum_drift",
+)
+
+
+def _mean(values: list[float]) -> float:
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else float("nan")

@@ -1,0 +1,238 @@
+"""A run of the learned simulator: data, simulated where it is missing, to a trained model, metrics and pictures.
+
+configuration -> SimulationExperiment -> report;  run folder -> load_simulator -> simulator
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from molgraph.training.checkpoint import load_checkpoint
+from molgraph.training.config import instantiate, read_config
+from molgraph.training.experiment import Experiment
+
+from .checks import check_radius, check_trajectory
+from .dataset import Frames, TrainingWindows, ValidationWindows
+from .evaluation import Evaluation, FreeFlight, evaluate
+from .objective import SimulationTask
+from .render import animate
+from .simulate import SimulatedSet
+from .simulator import Scale, Simulator
+from .statistics import NOISE_FRACTION, suggest
+from .trajectory import Metadata, ParticleSet, Trajectory
+
+
+@dataclass(frozen=True)
+class FolderSet:
+    """A particle set of one's own, in a folder.
+
+    Args:
+        folder: holds ``metadata.json`` and ``train.h5, valid.h5, test.h5``.
+    """
+
+    folder: str
+
+    def ensure(self) -> ParticleSet:
+        """Open the folder."""
+        return ParticleSet.open(self.folder)
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """How training and validation windows are drawn; see :class:`~molgraph.particles.dataset.TrainingWindows`."""
+
+    batch_size: int = 4
+    steps_per_epoch: int = 250
+    reflect: bool = True
+    unrolls: tuple[float, ...] = (1.0,)
+    unroll_from: int = 0
+    validation_steps: int = 60
+    validation_starts: int = 2
+
+
+@dataclass(frozen=True)
+class SpaceConfig:
+    """What is computed from the data unless it is given."""
+
+    radius: float | None = None
+    """Connectivity radius in the length unit of the data; about 20 neighbours by default."""
+    history: int = 5
+    """Past velocities that the model sees."""
+    noise: float = NOISE_FRACTION
+    """Spread of the velocity noise, as a fraction of the spread of velocities."""
+
+
+class SimulationExperiment(Experiment):
+    """Learn a simulator from a particle set.
+
+    Args:
+        data: ``_target_`` of a set with ``ensure()``: :class:`SimulatedSet` or :class:`FolderSet`.
+        model: ``_target_`` and settings of a :class:`Simulator`.
+        seed: of weights and windows.
+        folder: the run folder.
+        console: where to print.
+        windows: settings of :class:`WindowConfig`.
+        space: settings of :class:`SpaceConfig`.
+    """
+
+    def __init__(
+        self,
+        data: dict[str, Any],
+        model: dict[str, Any],
+        seed: int,
+        folder: Path,
+        console: Console,
+        windows: dict[str, Any] | None = None,
+        space: dict[str, Any] | None = None,
+    ) -> None:
+        self.console, self.source = console, instantiate(data)
+        self.data: ParticleSet = self.source.ensure()
+        self.metadata, self.space = self.data.metadata, SpaceConfig(**(space or {}))
+        self.windows = _window_config(windows or {})
+        self.trajectories = {split: self.data.trajectories(split) for split in ("train", "valid", "test")}
+        self.radius = self._check()
+        noise = self.noise()
+        types = sorted({int(s) for t in self.trajectories["train"] for s in np.unique(t.species)})
+        self.scale = Scale.of(self.metadata, self.radius, self.space.history, noise, types)
+        self.task = SimulationTask(instantiate(model, scale=self.scale), noise)
+        self.train = TrainingWindows(
+            self._frames("train"),
+            self.windows.batch_size,
+            self.windows.steps_per_epoch,
+            seed,
+            self.windows.reflect,
+            self.windows.unrolls,
+            self.windows.unroll_from,
+        )
+        self.val = ValidationWindows(
+            self._frames("valid"), self.windows.validation_steps, self.windows.validation_starts
+        )
+
+    def noise(self) -> float:
+        """Spread of the velocity noise in length per frame."""
+        spread = float(np.sqrt(np.mean(np.square(self.metadata.statistics["vel_std"]))))
+        return self.space.noise * spread
+
+    def state(self) -> dict[str, Any]:
+        """Scale and metadata, which a rollout needs and the weights do not hold."""
+        return {
+            "scale": asdict(self.scale) | {"species": list(self.scale.species)},
+            "metadata": self.metadata.to_dict(),
+        }
+
+    def report(self, folder: Path) -> dict[str, Any]:
+        """Metrics on the test trajectories with those of free flight beside them, a moving picture and a plot."""
+        frames = self._frames("test", torch.float64)
+        simulator = self.task.simulator
+        found = evaluate(simulator, frames)
+        base = evaluate(FreeFlight(self.scale), frames).metrics
+        results = {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": self._solver_time()}
+        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        self._pictures(folder, found, frames.trajectories[0])
+        self.console.print(results_table(found.metrics, base))
+        self._print_speed(found.metrics["ms_per_step"], results["solver_ms_per_frame"])
+        return results | {"score": found.metrics["mse_all"]}
+
+    def _frames(self, split: str, dtype: torch.dtype = torch.float32) -> Frames:
+        return Frames(self.trajectories[split], self.metadata, self.scale, dtype)
+
+    def _check(self) -> float:
+        """Refuse bad data, and say what was chosen; returns the radius."""
+        box, longest = self.metadata.box, 1 + self.space.history + 1
+        for split, trajectories in self.trajectories.items():
+            for number, trajectory in enumerate(trajectories):
+                check_trajectory(trajectory, box, longest, f"{self.data.folder / split}.h5:{number:05d}")
+        train = self.trajectories["train"]
+        radius = self.space.radius or self.metadata.radius or suggest([t.positions for t in train], box).radius
+        neighbors = check_radius(train, radius, box)
+        frames = sum(len(t) for t in train)
+        self.console.print(
+            f"{self.data.folder.name}: {len(train)} trajectories, {frames} frames · radius {radius:.4g} "
+            f"({neighbors:.1f} neighbours at the start) · history {self.space.history} · noise {self.noise():.3g} "
+            f"per frame ({self.space.noise:g} of the velocity spread)",
+            highlight=False,
+        )
+        return radius
+
+    def _solver_time(self) -> float | None:
+        """Milliseconds of the real solver for one frame of the first test trajectory, where there is a solver."""
+        import time
+
+        if not isinstance(self.source, SimulatedSet):
+            return None
+        device = str(next(self.task.simulator.buffers()).device)
+        solver = self.source.start(self.source.seeds("test")[0], device)
+        solver.advance(self.source.frame_time)  # the first call loads the kernels
+        began = time.perf_counter()
+        for _ in range(5):
+            solver.advance(self.source.frame_time)
+        return 1e3 * (time.perf_counter() - began) / 5
+
+    def _print_speed(self, model: float, solver: float | None) -> None:
+        if solver is not None:
+            self.console.print(
+                f"{model:.1f} ms per frame; the real solver takes {solver:.1f} ms on the same device, "
+                f"so this model is {solver / model:.2g} times as fast",
+                highlight=False,
+            )
+
+    def _pictures(self, folder: Path, found: Evaluation, trajectory: Trajectory) -> None:
+        panels = {"truth": found.truth, "prediction": found.predicted}
+        animate(folder / "rollout.gif", panels, self.metadata.box, trajectory.species)
+        plot_errors(folder / "rollout_error.png", found.errors)
+
+
+def _window_config(values: dict[str, Any]) -> WindowConfig:
+    values = dict(values)
+    if "unrolls" in values:
+        values["unrolls"] = tuple(values["unrolls"])
+    return WindowConfig(**values)
+
+
+def results_table(model: dict[str, float], base: dict[str, float]) -> Table:
+    """Metrics of the model beside those of free flight."""
+    table = Table("metric", "model", "free flight", title="held-out trajectories")
+    for name in sorted(model):
+        other = f"{base[name]:.3g}" if name in base and name != "ms_per_step" else ""
+        table.add_row(name, f"{model[name]:.3g}", other)
+    return table
+
+
+def plot_errors(path: Path, errors: np.ndarray) -> None:
+    """Draw the mean squared error of each step."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    axis.semilogy(np.arange(1, len(errors) + 1), np.maximum(errors, 1e-12))
+    axis.set_xlabel("step")
+    axis.set_ylabel("mean squared error of positions")
+    figure.savefig(str(path), dpi=120)
+
+
+def load_simulator(run: str | Path) -> tuple[Simulator, Metadata]:
+    """The best model of a run folder and the metadata of its data.
+
+    Raises:
+        ValueError: no run folder, or a run of another kind.
+    """
+    run = Path(run)
+    config, content = read_config(run), load_checkpoint(run / "best.pt")
+    state = yaml.safe_load(content["state"])
+    if "scale" not in state:
+        raise ValueError(f"{run} holds no particle simulator; give the run folder of one")
+    scale = Scale(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["scale"].items()})
+    simulator: Simulator = instantiate(config["model"], scale=scale)
+    SimulationTask(simulator, 0.0).load_state_dict(content["task"])
+    return simulator.eval(), Metadata.from_dict(state["metadata"])

@@ -1,0 +1,87 @@
+"""One round of message passing: edges look at their two ends, nodes at the sum of their edges.
+
+node latents, edge latents -> edge MLP -> sum over edges -> node MLP -> residuals
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from molgraph.nn.segments import bag, segment_sum
+
+from .neighbors import Edges
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+
+
+def latent_mlp(inputs: int, width: int, activation: str = "relu") -> nn.Sequential:
+    """Two hidden layers and a normalized output, the MLP of GNS (Sanchez-Gonzalez et al. 2020, section 4.2)."""
+    act = ACTIVATIONS[activation]
+    return nn.Sequential(
+        nn.Linear(inputs, width), act(), nn.Linear(width, width), act(), nn.Linear(width, width), nn.LayerNorm(width)
+    )
+
+
+def decoder_mlp(inputs: int, width: int, outputs: int, activation: str = "relu") -> nn.Sequential:
+    """Two hidden layers and a plain output."""
+    act = ACTIVATIONS[activation]
+    return nn.Sequential(nn.Linear(inputs, width), act(), nn.Linear(width, width), act(), nn.Linear(width, outputs))
+
+
+class _PairSum(torch.autograd.Function):
+    """``at_src[src] + at_dst[dst]`` for each edge: one bag of two rows, and two bags for the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, at_src: Tensor, at_dst: Tensor, src: Tensor, dst: Tensor, reverse: Tensor, offsets: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(reverse, offsets)
+        index = torch.stack([src, dst + len(at_src)], dim=1).flatten()
+        return bag(torch.cat([at_src, at_dst]), index, torch.arange(0, len(index) + 1, 2, device=src.device))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        reverse, offsets = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        # the edges that leave a node are the reverses of those that reach it, and these lie side by side
+        leaving = bag(gradient, reverse, offsets)
+        reaching = bag(gradient, torch.arange(len(gradient), device=gradient.device), offsets)
+        return leaving, reaching, None, None, None, None
+
+
+def pair_sum(at_src: Tensor, at_dst: Tensor, edges: Edges) -> Tensor:
+    """``at_src[src] + at_dst[dst]``, ``[N, F], [N, F] -> [E, F]``."""
+    if len(edges.dst) == 0:
+        return at_src.new_zeros(0, at_src.shape[1])
+    return _PairSum.apply(at_src, at_dst, edges.src, edges.dst, edges.reverse, edges.offsets)
+
+
+class InteractionBlock(nn.Module):
+    """Interaction network with residuals (Battaglia et al. 2016; Sanchez-Gonzalez et al. 2020, section 4.2).
+
+    ``eᵢⱼ' = eᵢⱼ + φ(eᵢⱼ, hᵢ, hⱼ);  hᵢ' = hᵢ + ψ(hᵢ, Σⱼ φ(eᵢⱼ, hᵢ, hⱼ))``.
+    The first layer of φ is split: its node parts are multiplied once per node and then gathered, not once per edge.
+
+    Args:
+        width: size of node and edge latents.
+        activation: ``relu`` or ``silu``.
+    """
+
+    def __init__(self, width: int, activation: str = "relu") -> None:
+        super().__init__()
+        self.edge_mlp = latent_mlp(3 * width, width, activation)
+        self.node_mlp = latent_mlp(2 * width, width, activation)
+        self.width = width
+
+    def forward(self, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """Node latents ``[N, F]`` and edge latents ``[E, F]`` after one round."""
+        first = self.edge_mlp[0]
+        of_edge, of_src, of_dst = first.weight.split(self.width, dim=1)
+        gathered = pair_sum(nodes @ of_src.t(), nodes @ of_dst.t(), edges)
+        messages = self.edge_mlp[1:](F.linear(links, of_edge, first.bias) + gathered)
+        received = segment_sum(messages, edges.dst, edges.offsets)
+        return nodes + self.node_mlp(torch.cat([nodes, received], dim=1)), links + messages

@@ -1,0 +1,98 @@
+"""How a simulator learns: predict the acceleration under noise that resembles its own errors; be judged by rollouts.
+
+window -> noise or pushforward -> squared error of the acceleration;  windows -> rollout -> error
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from molgraph.training.task import Task
+
+from .dataset import Window
+from .simulator import Simulator
+from .state import ParticleState, inverse_integrate
+
+
+def random_walk_noise(state: ParticleState, spread: float) -> ParticleState:
+    """The state with a random walk added to its velocities (Sanchez-Gonzalez et al. 2020, section 4.3).
+
+    The velocity noise of the newest frame has standard deviation ``spread``; positions receive its sum. The oldest
+    position and kinematic particles receive none, and the given state is left as it is.
+    """
+    moving = (~state.kinematic)[:, None, None]
+    number, frames, dim = state.positions.shape
+    step = spread / (frames - 1) ** 0.5
+    steps = torch.randn(number, frames - 1, dim, device=state.positions.device, dtype=state.positions.dtype) * step
+    shift = torch.cumsum(torch.cumsum(steps, dim=1), dim=1) * moving
+    shift = torch.cat([torch.zeros_like(shift[:, :1]), shift], dim=1)
+    return replace(state, positions=state.box.wrap(state.positions + shift))
+
+
+def take_step(simulator: Simulator, state: ParticleState, truth: Tensor) -> ParticleState:
+    """One step of the simulator; kinematic particles go where ``truth`` ``[N, D]`` has them."""
+    following = simulator(state)
+    return state.advanced(torch.where(state.kinematic[:, None], truth, following))
+
+
+class SimulationTask(Task):
+    """Learn to advance particles by one frame; checkpoints are chosen by the error of rollouts.
+
+    The target is the acceleration that gives the particle its true velocity in the next frame. An error in position, be
+    it noise or the model's own after a pushforward, moves the target along: the model learns to correct velocities.
+
+    Args:
+        simulator: the model.
+        noise: spread of the velocity noise in length per frame.
+    """
+
+    monitor = "rollout_mse"
+    mode = "min"
+
+    def __init__(self, simulator: Simulator, noise: float) -> None:
+        super().__init__()
+        self.simulator = simulator
+        self.noise = noise
+
+    def loss(self, batch: Window) -> Tensor:
+        """Mean over moving particles of the squared error of the normalized acceleration, summed over axes."""
+        state, steps = batch.state, batch.future.shape[1]
+        if steps == 1:
+            state = random_walk_noise(state, self.noise)
+        with torch.no_grad():
+            for step in range(steps - 1):
+                state = take_step(self.simulator, state, batch.future[:, step])
+        edges = self.simulator.find_edges(state)
+        predicted = self.simulator.normalized_acceleration(state, edges)
+        target = self.simulator.normalize(state, self.target(batch, state)).to(predicted.dtype)
+        moving = (~state.kinematic).to(predicted.dtype)
+        return ((predicted - target).square().sum(1) * moving).sum() / moving.sum().clamp(min=1)
+
+    def target(self, batch: Window, state: ParticleState) -> Tensor:
+        """The acceleration ``[N, D]`` from ``state`` to the last future frame, in length per frame squared."""
+        now = batch.state.positions[:, -1] if batch.future.shape[1] == 1 else batch.future[:, -2]
+        error = state.box.displacement(state.positions[:, -1], now)
+        return inverse_integrate(state, batch.future[:, -1] + error)
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Window]) -> dict[str, float]:
+        """Mean squared error of the positions, after 1 and 20 steps and over the whole rollout, in length squared."""
+        errors = torch.stack([self._rollout_errors(batch) for batch in batches]).mean(0)
+        values = {"rollout_mse": errors.mean(), "mse_1": errors[0], "mse_20": errors[min(19, len(errors) - 1)]}
+        return {name: float(value) for name, value in values.items()}
+
+    def _rollout_errors(self, batch: Window) -> Tensor:
+        """Mean squared error ``[K]`` of each step of a rollout."""
+        state, moving, errors = batch.state, ~batch.state.kinematic, []
+        for step in range(batch.future.shape[1]):
+            state = take_step(self.simulator, state, batch.future[:, step])
+            apart = state.box.displacement(state.positions[:, -1], batch.future[:, step])
+            # a rollout that leaves the numbers is worse than any that stays, and must still compare with others
+            errors.append(torch.nan_to_num(apart[moving].square().sum(1).mean(), nan=1e6, posinf=1e6).clamp(max=1e6))
+            if not bool(errors[-1] < 1e6):
+                return torch.stack(errors + errors[-1:] * (batch.future.shape[1] - len(errors)))
+        return torch.stack(errors)

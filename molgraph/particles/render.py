@@ -1,0 +1,134 @@
+"""Frames to moving pictures: several simulations side by side, in two or three dimensions.
+
+{title: frames} -> animate -> GIF | MP4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .space import Box
+from .statistics import velocities
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PALETTE = ("#3b7dd8", "#d9a441", "#5aa469", "#b5543c", "#8663b0", "#4fb3bf")
+
+
+def animate(
+    path: str | Path,
+    panels: dict[str, np.ndarray],
+    box: Box,
+    species: np.ndarray,
+    color: str = "material",
+    frames: int = 80,
+    seconds: float = 5.0,
+) -> Path:
+    """Write a GIF (or an MP4, where ffmpeg is installed) of simulations side by side.
+
+    Args:
+        path: where to write; the suffix chooses the format.
+        panels: frames ``[T, N, D]`` of each simulation under its title; the shortest sets the length.
+        box: what to show; open axes are shown as far as particles go.
+        species: types ``[N]``.
+        color: ``material`` or ``speed``.
+        frames: number of frames of the picture.
+        seconds: how long it lasts.
+
+    Raises:
+        ValueError: a color that is neither, a suffix that is neither, or no ffmpeg for an MP4.
+    """
+    path = Path(path)
+    if color not in ("material", "speed"):
+        raise ValueError(f"color={color!r} is neither 'material' nor 'speed'")
+    from matplotlib.animation import FuncAnimation
+
+    length = min(len(p) for p in panels.values())
+    chosen = np.unique(np.linspace(0, length - 1, min(frames, length)).astype(int))
+    figure, draw = _figure(panels, box, species, color, chosen)
+    animation = FuncAnimation(figure, draw, frames=len(chosen), blit=False)
+    animation.save(str(path), writer=_writer(path, len(chosen) / seconds), dpi=72)
+    return path
+
+
+def _writer(path: Path, rate: float) -> Any:
+    from matplotlib.animation import FFMpegWriter, PillowWriter
+
+    if path.suffix == ".gif":
+        return PillowWriter(fps=max(1, round(rate)))
+    if path.suffix != ".mp4":
+        raise ValueError(f"{path.name}: moving pictures are .gif or .mp4")
+    if not FFMpegWriter.isAvailable():
+        raise ValueError(f"{path.name}: an MP4 needs ffmpeg, which is not installed; install it or write a .gif")
+    return FFMpegWriter(fps=max(1, round(rate)))
+
+
+def _figure(
+    panels: dict[str, np.ndarray], box: Box, species: np.ndarray, color: str, chosen: np.ndarray
+) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    limits = _limits(panels, box)
+    shade = _shades(panels, box, species, color)
+    axes = []
+    for place, title in enumerate(panels):
+        axis = figure.add_subplot(1, len(panels), place + 1, projection="3d" if box.dim == 3 else None)
+        axis.set_title(title)
+        axes.append(axis)
+
+    def draw(step: int) -> None:
+        for axis, (title, frames) in zip(axes, panels.items(), strict=True):
+            axis.clear()
+            axis.set_title(title)
+            _scatter(axis, frames[chosen[step]], shade[title][chosen[step]], limits)
+
+    return figure, draw
+
+
+def _scatter(axis: Any, positions: np.ndarray, shade: np.ndarray, limits: Sequence[tuple[float, float]]) -> None:
+    size = max(0.6, min(14.0, 5000 / max(len(positions), 1)))
+    axis.set_xlim(*limits[0])
+    if len(limits) == 2:
+        axis.set_ylim(*limits[1])
+        axis.set_aspect("equal")
+        axis.scatter(positions[:, 0], positions[:, 1], c=shade, s=size, linewidths=0)
+    else:
+        # the second axis of the data is up: it is where gravity points in every set
+        axis.set_ylim(*limits[2])
+        axis.set_zlim(*limits[1])
+        axis.set_box_aspect([limits[a][1] - limits[a][0] for a in (0, 2, 1)])
+        axis.scatter(positions[:, 0], positions[:, 2], positions[:, 1], c=shade, s=size, linewidths=0)
+        axis.set_zticks([])
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def _limits(panels: dict[str, np.ndarray], box: Box) -> list[tuple[float, float]]:
+    first = next(iter(panels.values()))
+    low, high = np.nanmin(first, axis=(0, 1)), np.nanmax(first, axis=(0, 1))
+    pairs = zip(box.lower, box.upper, low, high, strict=True)
+    return [(float(a if np.isfinite(a) else c), float(b if np.isfinite(b) else d)) for a, b, c, d in pairs]
+
+
+def _shades(panels: dict[str, np.ndarray], box: Box, species: np.ndarray, color: str) -> dict[str, np.ndarray]:
+    """Colour of each particle in each frame, ``[T, N, 4]``."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_rgba
+
+    if color == "material":
+        kinds = np.unique(species)
+        table = {k: to_rgba("#555555" if k == 3 else PALETTE[i % len(PALETTE)]) for i, k in enumerate(kinds)}
+        row = np.array([table[k] for k in species])
+        return {title: np.broadcast_to(row, (len(frames), *row.shape)) for title, frames in panels.items()}
+    speeds = {title: np.linalg.norm(velocities(frames, box), axis=-1) for title, frames in panels.items()}
+    top = float(np.nanpercentile(next(iter(speeds.values())), 99)) or 1.0
+    paint = colormaps["viridis"]
+    return {t: paint(np.clip(np.nan_to_num(np.concatenate([s[:1], s])) / top, 0, 1)) for t, s in speeds.items()}

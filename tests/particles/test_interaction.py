@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from molgraph.particles.interaction import InteractionBlock, pair_sum
+from molgraph.particles.neighbors import radius_edges
+from molgraph.particles.space import Box
+
+
+def graph(number=12, self_edges=True, seed=0):
+    positions = torch.rand(number, 2, generator=torch.Generator().manual_seed(seed))
+    return radius_edges(positions, 0.4, Box.open(2), self_edges=self_edges)
+
+
+def numpy_mlp(sequential, rows, relu):
+    values = rows
+    for layer in sequential:
+        if isinstance(layer, torch.nn.Linear):
+            values = values @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        elif isinstance(layer, torch.nn.LayerNorm):
+            mean, variance = values.mean(1, keepdims=True), values.var(1, keepdims=True)
+            values = (values - mean) / np.sqrt(variance + layer.eps)
+            values = values * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+        else:
+            values = np.maximum(values, 0) if relu else values / (1 + np.exp(-values))
+    return values
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_a_block_equals_a_few_lines_of_numpy(activation):
+    torch.manual_seed(0)
+    block, edges = InteractionBlock(8, activation).double(), graph()
+    nodes, links = torch.randn(12, 8).double(), torch.randn(len(edges.dst), 8).double()
+    h, e, src, dst = nodes.numpy(), links.numpy(), edges.src.numpy(), edges.dst.numpy()
+
+    message = numpy_mlp(block.edge_mlp, np.concatenate([e, h[src], h[dst]], axis=1), activation == "relu")
+    received = np.zeros_like(h)
+    np.add.at(received, dst, message)
+    new_nodes = h + numpy_mlp(block.node_mlp, np.concatenate([h, received], axis=1), activation == "relu")
+
+    found_nodes, found_links = block(nodes, links, edges)
+    np.testing.assert_allclose(found_nodes.detach().numpy(), new_nodes, rtol=1e-10)
+    np.testing.assert_allclose(found_links.detach().numpy(), e + message, rtol=1e-10)
+
+
+def test_edge_latents_change_in_every_block_and_change_the_result():
+    torch.manual_seed(0)
+    blocks, edges = [InteractionBlock(8) for _ in range(4)], graph()
+    nodes, links = torch.randn(12, 8), torch.randn(len(edges.dst), 8)
+    for block in blocks:
+        new_nodes, new_links = block(nodes, links, edges)
+        assert ((new_links - links).norm(dim=1) > 1e-3).all()
+        assert not torch.allclose(new_links, 2 * links)
+        again, _ = block(nodes, links * 0, edges)
+        assert not torch.allclose(again, new_nodes)
+        nodes, links = new_nodes, new_links
+
+
+def test_the_gradient_of_the_pair_sum_is_right():
+    edges = graph(7)
+    rows = [torch.randn(7, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    assert torch.autograd.gradcheck(lambda a, b: pair_sum(a, b, edges), rows)
+
+
+def test_a_block_without_edges_and_without_nodes_works():
+    block = InteractionBlock(8)
+    for number in (0, 1):
+        edges = radius_edges(torch.rand(number, 2), 0.1, Box.open(2))
+        nodes, links = block(torch.randn(number, 8), torch.randn(0, 8), edges)
+        assert nodes.shape == (number, 8) and links.shape == (0, 8) and torch.isfinite(nodes).all()

@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from molgraph.particles.conservative import ConservativeSimulator
+from molgraph.particles.dataset import Frames, TrainingWindows, ValidationWindows, Window, mirrored
+from molgraph.particles.objective import SimulationTask, random_walk_noise
+from molgraph.particles.simulator import GNS
+from molgraph.particles.space import Box
+from molgraph.particles.state import integrate, inverse_integrate
+from molgraph.particles.trajectory import Trajectory
+
+
+@pytest.fixture
+def frames(scale, metadata):
+    generator = np.random.default_rng(0)
+    walks = generator.uniform(0.2, 0.8, (2, 1, 12, 2)) + np.cumsum(generator.normal(0, 0.002, (2, 15, 12, 2)), axis=1)
+    species = np.array([5] * 10 + [3] * 2, dtype=np.int32)
+    walks[:, :, 10:] = walks[:, :1, 10:]
+    sets = [Trajectory(walk.astype(np.float32), species, np.array([0, -9.8])) for walk in walks]
+    return Frames(sets, metadata, scale)
+
+
+@pytest.mark.parametrize("model", [GNS, ConservativeSimulator])
+def test_a_model_overfits_one_window(model, scale, frames):
+    torch.manual_seed(0)
+    # all particles see each other and the walls: forces on a lone particle are not what a conservative model can give
+    task = SimulationTask(model(replace(scale, radius=0.8), 32, 2), 0.0)
+    window = frames.window(0, 2, 1)
+    optimizer = torch.optim.Adam(task.parameters(), 3e-3)
+    first = float(task.loss(window).detach())
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = task.loss(window)
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.02 * first
+
+
+def test_noise_has_the_spread_asked_for_and_leaves_data_and_obstacles_alone(frames):
+    torch.manual_seed(0)
+    window = frames.window(0, 0, 1)
+    before = window.state.positions.clone()
+    noisy = [random_walk_noise(window.state, 0.01) for _ in range(300)]
+    assert torch.equal(window.state.positions, before)
+    moving = ~window.state.kinematic
+    difference = torch.stack([n.velocities - window.state.velocities for n in noisy])
+    assert float(difference[:, moving, -1].std()) == pytest.approx(0.01, rel=0.03)
+    assert float(difference[:, moving, 0].std()) == pytest.approx(0.01 / 3**0.5, rel=0.03)
+    assert all(torch.equal(n.positions[~moving], before[~moving]) for n in noisy)
+    assert all(torch.equal(n.positions[:, 0], before[:, 0]) for n in noisy)
+
+
+def test_the_target_undoes_velocity_noise_but_not_position_noise(scale, frames):
+    task, window = SimulationTask(GNS(scale, 8, 1), 0.01), frames.window(0, 0, 1)
+    noisy = random_walk_noise(window.state, 0.01)
+    following = integrate(noisy, task.target(window, noisy))
+    true_velocity = window.future[:, 0] - window.state.positions[:, -1]
+    torch.testing.assert_close(following - noisy.positions[:, -1], true_velocity, atol=1e-6, rtol=1e-4)
+    clean = inverse_integrate(window.state, window.future[:, 0])
+    torch.testing.assert_close(task.target(window, window.state), clean, atol=1e-7, rtol=1e-4)
+
+
+def test_kinematic_particles_play_no_role_in_the_loss(scale, frames):
+    torch.manual_seed(0)
+    task, window = SimulationTask(GNS(scale, 8, 1), 0.0), frames.window(0, 0, 1)
+    moved = Window(window.state, window.future + window.state.kinematic[:, None, None] * 0.3)
+    assert torch.equal(task.loss(window), task.loss(moved))
+
+
+def test_the_pushforward_learns_from_the_state_that_the_model_itself_reaches(scale, frames):
+    task, window = SimulationTask(ConservativeSimulator(scale, 8, 1), 0.0), frames.window(0, 0, 3)
+    loss = task.loss(window)
+    loss.backward()
+    assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
+    perfect = frames.window(0, 2, 1)
+    assert not torch.equal(loss, task.loss(perfect))
+
+
+def test_an_epoch_is_a_function_of_its_number(frames):
+    batches = TrainingWindows(frames, batch_size=3, steps_per_epoch=4, seed=1, unrolls=(1, 1))
+    first, again, other = list(batches.epoch(2)), list(batches.epoch(2)), list(batches.epoch(3))
+    assert len(first) == len(batches) == 4
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a.state.positions, b.state.positions) and torch.equal(a.future, b.future)
+    assert any(
+        not torch.equal(a.future, b.future)
+        for a, b in zip(first, other, strict=True)
+        if a.future.shape == b.future.shape
+    )
+
+
+def test_a_mirrored_window_is_a_window_of_the_mirrored_world(frames):
+    window = frames.window(0, 0, 2)
+    sides = [mirrored(window, np.random.default_rng(seed)) for seed in range(8)]
+    flipped = [s for s in sides if not torch.equal(s.future, window.future)]
+    assert 0 < len(flipped) < 8
+    for side in flipped:
+        torch.testing.assert_close(side.future[..., 0], 1 - window.future[..., 0])
+        assert torch.equal(side.future[..., 1], window.future[..., 1]), "gravity has a direction"
+    periodic = replace(window.state, box=Box((0, 0), (1, 1), (True, True)))
+    assert mirrored(Window(periodic, window.future), np.random.default_rng(0)).future is window.future
+
+
+def test_checkpoints_are_judged_by_rollouts(scale, frames):
+    task = SimulationTask(ConservativeSimulator(scale, 8, 1), 0.0)
+    metrics = task.evaluate(ValidationWindows(frames, 5, 2).epoch(0))
+    assert task.monitor in metrics and metrics["rollout_mse"] > metrics["mse_1"] > 0
+
+
+def test_a_trajectory_too_short_for_the_validation_is_named(frames):
+    with pytest.raises(ValueError, match="too few to roll out 50"):
+        list(ValidationWindows(frames, 50).epoch(0))

@@ -1,0 +1,155 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from molgraph.particles.conservative import ConservativeSimulator
+from molgraph.particles.rollout import rollout
+from molgraph.particles.simulator import GNS
+from molgraph.particles.space import Box
+from molgraph.particles.state import integrate, inverse_integrate, stack_states
+
+
+@pytest.fixture(params=[GNS, ConservativeSimulator])
+def simulator(request, scale):
+    torch.manual_seed(0)
+    return request.param(scale, width=16, blocks=2).eval()
+
+
+@pytest.fixture
+def conservative(scale):
+    torch.manual_seed(0)
+    return ConservativeSimulator(scale, width=16, blocks=3).eval()
+
+
+def test_the_target_is_the_exact_inverse_of_the_integrator(make_state):
+    state = make_state(box=Box((0, 0), (1, 1), (True, True)), dtype=torch.float64)
+    acceleration = torch.randn(30, 2, dtype=torch.float64) * 0.01
+    torch.testing.assert_close(inverse_integrate(state, integrate(state, acceleration)), acceleration)
+    following = torch.rand(30, 2, dtype=torch.float64)
+    back = state.box.displacement(integrate(state, inverse_integrate(state, following)), following)
+    torch.testing.assert_close(back, torch.zeros_like(back))
+
+
+def test_normalizing_is_undone(simulator, make_state):
+    state, acceleration = make_state(), torch.randn(30, 2) * 0.01
+    torch.testing.assert_close(simulator.denormalize(state, simulator.normalize(state, acceleration)), acceleration)
+
+
+def test_predictions_are_finite_and_permuting_particles_permutes_them(simulator, make_state):
+    state = make_state()
+    order = torch.randperm(30)
+    names = ("positions", "species", "kinematic", "gravity", "graph")
+    shuffled = replace(state, **{name: getattr(state, name)[order] for name in names})
+    expected = simulator(state)[order]
+    assert torch.isfinite(expected).all()
+    torch.testing.assert_close(simulator(shuffled), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_groups_side_by_side_are_the_same_as_one_by_one(simulator, make_state):
+    states = [make_state(n, seed=n) for n in (5, 1, 20)]
+    together = simulator(stack_states(states))
+    torch.testing.assert_close(together, torch.cat([simulator(s) for s in states]), atol=1e-5, rtol=1e-4)
+
+
+def test_kinematic_particles_never_move(simulator, make_state):
+    state = make_state(species=(3, 5))
+    assert torch.equal(simulator(state)[state.kinematic], state.positions[state.kinematic, -1])
+
+
+def test_a_gradient_reaches_every_parameter(simulator, make_state):
+    simulator(make_state(species=(3, 5, 6))).square().sum().backward()
+    for name, parameter in simulator.named_parameters():
+        if name.startswith(f"blocks.{len(simulator.blocks) - 1}.edge") and isinstance(simulator, GNS):
+            continue
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_a_simulator_saves_and_loads_identically(simulator, make_state, tmp_path):
+    torch.save(simulator.state_dict(), tmp_path / "weights.pt")
+    torch.manual_seed(1)
+    other = type(simulator)(simulator.scale, width=16, blocks=2)
+    other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    assert torch.equal(other(make_state()), simulator(make_state()))
+
+
+def test_moving_everything_along_a_period_changes_nothing(simulator, make_state):
+    box = Box((0, 0), (1, 1), (True, True))
+    state = make_state(box=box, dtype=torch.float64)
+    moved = replace(state, positions=box.wrap(state.positions + torch.tensor([0.37, 0.81])))
+    torch.testing.assert_close(simulator.acceleration(moved), simulator.acceleration(state), atol=1e-6, rtol=1e-4)
+
+
+def test_a_type_that_training_has_not_seen_is_named(make_state):
+    with pytest.raises(ValueError, match="type 7"):
+        make_state(species=(7,))
+
+
+def test_pair_forces_are_equal_and_opposite(conservative, make_state):
+    state = make_state()
+    edges = conservative.find_edges(state)
+    links = torch.randn(len(edges.dst), 16)
+    total = conservative.pair_forces(state, links, edges).double().sum(0)
+    size = conservative.pair_forces(state, links, edges).double().abs().sum()
+    assert size > 0.1 and total.abs().max() < 1e-6 * size
+
+
+def test_momentum_away_from_walls_changes_by_gravity_alone(conservative, make_state):
+    state = make_state(number=60, inside=0.3, dtype=torch.float64)
+    acceleration = conservative.acceleration(state)
+    gravity = state.gravity[0].double()
+    assert (acceleration - gravity).abs().max() > 0.1 * gravity.abs().max()
+    drift = (acceleration.double().mean(0) - gravity).norm() / gravity.norm()
+    assert drift < 1e-6
+
+
+def test_far_from_walls_neither_place_nor_common_velocity_matters(conservative, make_state):
+    state = make_state(inside=0.4, dtype=torch.float64)
+    time = torch.arange(-3.0, 1.0, dtype=torch.float64)[None, :, None]
+    shift = torch.tensor([0.1, -0.1]) + time * torch.tensor([0.01, 0.005])
+    moved = replace(state, positions=state.positions + shift)
+    torch.testing.assert_close(conservative.acceleration(moved), conservative.acceleration(state), atol=1e-8, rtol=1e-4)
+
+
+def test_a_wall_has_no_effect_beyond_the_radius_and_some_within(conservative, make_state):
+    state = make_state(inside=0.42, dtype=torch.float64)
+    open_space = replace(state, box=Box.open(2))
+    torch.testing.assert_close(conservative.acceleration(state), conservative.acceleration(open_space))
+    near = replace(state, box=Box((0.35, 0), (1, 1)))
+    assert not torch.allclose(conservative.acceleration(near), conservative.acceleration(open_space))
+
+
+def test_a_pair_that_crosses_the_radius_changes_the_force_continuously(conservative, make_state):
+    def first(distance):
+        state = make_state(2, inside=0.45, dtype=torch.float64)
+        still = torch.tensor([[0.4, 0.5], [0.4 + distance, 0.5]]).double()[:, None].expand(-1, 4, -1)
+        return conservative.acceleration(replace(state, positions=still, species=torch.tensor([1, 1])))[0]
+
+    step = (first(0.2 - 1e-7) - first(0.2 + 1e-7)).norm()
+    assert step < 1e-2 * (first(0.1) - first(0.3)).norm()
+
+
+def test_no_particle_of_the_conservative_model_ends_behind_a_wall(conservative, make_state):
+    state = make_state()
+    fast = replace(state, positions=state.positions + torch.linspace(-0.3, 0, 4)[None, :, None])
+    for frame in rollout(conservative, fast, 20):
+        assert state.box.outside(frame).max() == 0
+
+
+def test_a_smaller_skin_rollout_equals_one_that_searches_in_every_step(simulator, make_state):
+    state = make_state(dtype=torch.float64)
+    plain = torch.stack(list(rollout(simulator, state, 6)))
+    torch.testing.assert_close(torch.stack(list(rollout(simulator, state, 6, skin=0.05))), plain, atol=1e-7, rtol=1e-6)
+
+
+def test_three_dimensions_and_single_particles_work(scale, metadata):
+    from molgraph.particles.dataset import state_at
+
+    deep = replace(scale, dim=3, **{k: (0.01,) * 3 for k in ("velocity_std", "acceleration_std")})
+    deep = replace(deep, velocity_mean=(0.0,) * 3, acceleration_mean=(0.0,) * 3)
+    for model in (GNS, ConservativeSimulator):
+        for number in (1, 8):
+            positions = torch.rand(number, 4, 3)
+            state = state_at(positions, np.full(number, 5), np.zeros(3), metadata, deep, Box((0,) * 3, (1,) * 3))
+            assert torch.isfinite(model(deep, 8, 1)(state)).all()
