@@ -48,6 +48,8 @@ class Corpus:
         with open(folder / "tokens.bin", "wb") as file:
             offsets = _write(texts, vocabulary, dtype, file)
         np.save(folder / "offsets.npy", offsets)
+        if len(offsets) == 1:
+            return cls(np.zeros(0, dtype), offsets)  # an empty file cannot be mapped
         return cls.open(folder, dtype)
 
     @classmethod

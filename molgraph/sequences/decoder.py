@@ -168,7 +168,7 @@ class RecurrentDecoder(Decoder):
             raise TypeError(f"a RecurrentDecoder goes on from its own state, not from {type(state).__name__}")
         x, layers = self.embedding(tokens) + state.extra, []
         for cell, before in zip(self.cells, state.layers, strict=True):
-            layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]  # nn.Module hides it
+            layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
             x = layers[-1][0]
         if state.memory is not None and self.combine is not None:
             context = (self._weights(x.unsqueeze(1), state) @ state.memory.states).squeeze(1)

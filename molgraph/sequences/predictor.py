@@ -104,7 +104,7 @@ class EncodedSmiles:
         return SmilesBatch(source, atoms=torch.tensor(places, dtype=torch.long))
 
     def _written(self, row: int, epoch: int, count: int) -> list[list[int]]:
-        """Random writings that depend on (seed, epoch, row) alone; one that is too long is replaced by the given one."""
+        """Random writings that depend on (seed, epoch, row) alone; the given one stands in for one too long."""
         seed = zlib.crc32(f"{self.reading.seed} {epoch} {row}".encode())
         rows = [[BOS, *self.vocabulary.encode(text), EOS] for text in randomize(self.smiles[int(row)], count, seed)]
         return [tokens if len(tokens) <= self.reading.longest else self.tokens[row] for tokens in rows]

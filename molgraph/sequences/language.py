@@ -1,0 +1,229 @@
+"""SMILES language model: predict the next token, alone or for asked-for properties.
+
+texts -> Corpus -> LanguageBatch -> Decoder -> cross-entropy; then sample, judge and draw
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+from torch.nn import functional
+
+from molgraph.molecules.chemistry import PROPERTIES, canonicalize_all, properties
+from molgraph.sequences.architecture import make_decoder, make_shape
+from molgraph.sequences.batch import TokenBatch
+from molgraph.sequences.corpora import open_texts
+from molgraph.sequences.dataset import Corpus, bucket, number_of_batches
+from molgraph.sequences.decoder import Decoder
+from molgraph.sequences.generate import Condition, Generator, judge
+from molgraph.sequences.metrics import keys_of
+from molgraph.sequences.tokenizer import PAD, Vocabulary, split
+from molgraph.training.experiment import Experiment
+from molgraph.training.task import Task
+
+REFERENCE = 10_000
+"""Held-out molecules that are kept beside a run for comparison."""
+
+
+@dataclass(frozen=True)
+class LanguageBatch:
+    """Sequences to learn, and what was asked for."""
+
+    sequences: TokenBatch
+    """From `<bos>` to `<eos>`."""
+    condition: Tensor | None = None
+    """Standardized values of each row [B, C]."""
+
+    def to(self, device: torch.device | str) -> LanguageBatch:
+        """The same batch on another device."""
+        condition = None if self.condition is None else self.condition.to(device, non_blocking=True)
+        return LanguageBatch(self.sequences.to(device), condition)
+
+
+class LanguageTask(Task):
+    """Mean negative log-likelihood of a token given those before it; padding has no part in it.
+
+    Args:
+        decoder: the language model.
+    """
+
+    monitor, mode = "nats_per_token", "min"
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def loss(self, batch: LanguageBatch) -> Tensor:
+        """Nats per token of a batch."""
+        logits, targets = self._logits(batch)
+        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD)
+
+    def evaluate(self, batches: Iterable[LanguageBatch]) -> dict[str, float]:
+        """Nats per token and per molecule, and the share of tokens that are the most probable one."""
+        sums = np.zeros(4)
+        for batch in batches:
+            sums += token_sums(*self._logits(batch))
+        nats, right, tokens, rows = sums.tolist()
+        return {"nats_per_token": nats / tokens, "nats_per_molecule": nats / rows, "token_accuracy": right / tokens}
+
+    def _logits(self, batch: LanguageBatch) -> tuple[Tensor, Tensor]:
+        tokens = batch.sequences.tokens
+        return self.decoder(tokens[:, :-1], condition=batch.condition), tokens[:, 1:]
+
+
+def token_sums(logits: Tensor, targets: Tensor) -> np.ndarray:
+    """Negative log-likelihood, tokens that are right, tokens and rows of a batch, summed [4]."""
+    real = targets != PAD
+    nats = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD, reduction="sum")
+    right = ((logits.argmax(-1) == targets) & real).sum()
+    return np.array([nats.item(), right.item(), real.sum().item(), len(targets)])
+
+
+@dataclass(frozen=True)
+class LanguageBatches:
+    """Batches of similar lengths whose order depends on (seed, epoch) alone."""
+
+    corpus: Corpus
+    """Sequences."""
+    batch_size: int
+    """Sequences of a batch."""
+    conditions: np.ndarray | None = None
+    """Standardized values of each row [rows, C]."""
+    seed: int = 0
+    """Of the order."""
+    shuffle: bool = True
+    """Whether the order changes with the epoch; False for evaluation."""
+
+    def __len__(self) -> int:
+        return number_of_batches(len(self.corpus), self.batch_size)
+
+    def epoch(self, number: int) -> Iterator[LanguageBatch]:
+        """The batches of an epoch."""
+        for rows in bucket(self.corpus.sizes, self.batch_size, self.seed, number if self.shuffle else None):
+            condition = None if self.conditions is None else torch.from_numpy(self.conditions[rows]).float()
+            yield LanguageBatch(self.corpus.batch(rows), condition)
+
+
+class LanguageExperiment(Experiment):
+    """A language model of a corpus of molecules.
+
+    Args:
+        data: see `corpora.open_texts`.
+        model: node with `shape`, `notation` and `longest`.
+        seed: of the order of batches and of the samples.
+        folder: run folder.
+        console: where progress is shown.
+        batch_size: sequences of a batch.
+        conditions: properties to condition on: names of `chemistry.PROPERTIES` or columns of the file.
+        samples: molecules that the report generates.
+    """
+
+    def __init__(
+        self,
+        data: dict[str, Any],
+        model: dict[str, Any],
+        seed: int,
+        folder: Path,
+        console: Console | None = None,
+        batch_size: int = 128,
+        conditions: Sequence[str] = (),
+        samples: int = 1000,
+    ) -> None:
+        self.console, self.seed, self.samples = console or Console(), seed, samples
+        self.names, self.model, self.longest = list(conditions), model, int(model.get("longest", 512))
+        self.notation = model.get("notation", "smiles")
+        columns = [name for name in self.names if name not in PROPERTIES]
+        first = (data.get("columns") or ["smiles"])[0]
+        self.texts = open_texts(data, (first, *columns))
+        self.vocabulary = Vocabulary.build((text for text, *_ in self._rows("train")), self.notation)
+        self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
+        self.conditions: list[Condition] = []
+        train, val = self._part("train"), self._part("val")
+        self.train = LanguageBatches(train[0], batch_size, train[1], seed)
+        self.val = LanguageBatches(val[0], 4 * batch_size, val[1], seed, shuffle=False)
+        if not len(train[0]) or not len(val[0]):
+            raise ValueError(f"{self.texts.name} leaves {len(train[0])} rows to train on and {len(val[0])} to validate")
+        shape = make_shape(model["shape"])
+        self.decoder = make_decoder(shape, len(self.vocabulary), 0, len(self.names), self.longest)
+        self.task = LanguageTask(self.decoder)
+        sizes = f"{len(train[0]):,} molecules to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
+        self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
+
+    def _rows(self, part: str) -> Iterator[tuple[str, ...]]:
+        """Rows that are not longer than the model reads."""
+        for row in self.texts.rows(part):
+            if len(row[0]) <= self.longest - 2 or len(split(row[0], self.notation)) <= self.longest - 2:
+                yield row
+
+    def _part(self, part: str) -> tuple[Corpus, np.ndarray | None]:
+        """The corpus of a part and the standardized conditions of its rows."""
+        folder = Path(self.scratch.name) / part
+        if not self.names:
+            return Corpus.build((text for text, *_ in self._rows(part)), self.vocabulary, folder), None
+        texts, values = measured(list(self._rows(part)), self.names)
+        if not self.conditions:
+            self.conditions = [Condition.of(name, column) for name, column in zip(self.names, values.T, strict=True)]
+        standard = np.stack([c.standardize(v) for c, v in zip(self.conditions, values.T, strict=True)], axis=1)
+        return Corpus.build(texts, self.vocabulary, folder), standard.astype(np.float32)
+
+    def state(self) -> dict[str, Any]:
+        """What rebuilds the model beside its configuration."""
+        return {
+            "task": "language",
+            "vocabulary": self.vocabulary.state(),
+            "conditions": [vars(condition) for condition in self.conditions],
+            "longest": self.longest,
+        }
+
+    def report(self, folder: Path) -> dict[str, Any]:
+        """Samples from the best weights, judges the samples and draws them."""
+        self._keep_reference(folder)
+        device = next(self.task.parameters()).device
+        self.task.eval()
+        with torch.no_grad():
+            metrics = self.task.evaluate(batch.to(device) for batch in self.val.epoch(0))
+        generator = Generator(self.decoder, self.vocabulary, tuple(self.conditions), self.longest, folder)
+        results = {"score": metrics[self.task.monitor], "validation": metrics}
+        results["generation"] = judge(generator, self.samples, self.seed, self.console)
+        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        return results
+
+    def _keep_reference(self, folder: Path) -> None:
+        """Writes what `molgraph generate` compares with: keys of all training molecules, and some held-out ones."""
+        if not (folder / "known.npy").exists():
+            pairs = canonicalize_all([text for text, *_ in self._rows("train")], workers=None)
+            np.save(folder / "known.npy", keys_of([canonical for canonical, _ in pairs if canonical]))
+        held_out = [text for (text, *_), _ in zip(self._rows("test"), range(REFERENCE), strict=False)]
+        reference = [canonical for canonical, _ in canonicalize_all(held_out, workers=None) if canonical]
+        (folder / "reference.smi").write_text("".join(f"{text}\n" for text in reference))
+
+
+def measured(rows: list[tuple[str, ...]], names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Texts and their values [rows, C], computed or read from columns; rows without a value are left out."""
+    columns = [name for name in names if name not in PROPERTIES]
+    computed = [name for name in names if name in PROPERTIES]
+    good = [bool(canonical) for canonical, _ in canonicalize_all([row[0] for row in rows], workers=None)]
+    rows = [row for row, keep in zip(rows, good, strict=True) if keep]
+    texts = [row[0] for row in rows]
+    values = dict(zip(computed, properties(texts, computed, workers=None).T, strict=True)) if computed else {}
+    for place, name in enumerate(columns, start=1):
+        values[name] = np.array([_number(row[place]) for row in rows])
+    table = np.stack([values[name] for name in names], axis=1)
+    complete = np.isfinite(table).all(1)
+    return [text for text, keep in zip(texts, complete, strict=True) if keep], table[complete]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -1,0 +1,82 @@
+"""Pictures of what a sequence model did: attention maps, asked against got, distributions, gradients through time.
+
+numbers -> matplotlib Figure -> PNG
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def draw_attention(
+    weights: np.ndarray, source: Sequence[str], target: Sequence[str], path: Path, title: str = ""
+) -> Figure:
+    """Draws which source token each target token looked at.
+
+    Args:
+        weights: [target, source], rows sum to 1.
+        source: source tokens.
+        target: target tokens.
+        path: where to write.
+        title: above the picture.
+    """
+    figure = Figure(figsize=(2.4 + 0.22 * len(source), 1.6 + 0.22 * len(target)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(weights, cmap="Blues", vmin=0, aspect="equal")
+    axes.set_xticks(
+        range(len(source)), source, fontfamily="monospace", fontsize=9, rotation=90 if max(map(len, source)) > 2 else 0
+    )
+    axes.set_yticks(range(len(target)), target, fontfamily="monospace", fontsize=9)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set(xlabel="source", ylabel="written")
+    if title:
+        axes.set_title(title, fontsize=10)
+    figure.colorbar(image, ax=axes, shrink=0.6, label="attention weight")
+    figure.savefig(path, dpi=120)
+    return figure
+
+
+def draw_asked_and_got(asked: np.ndarray, got: np.ndarray, name: str, score: Mapping[str, float], path: Path) -> Figure:
+    """Draws the value of each generated molecule over the value that was asked for."""
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(asked, got, s=8, alpha=0.4, edgecolors="none")
+    ends = [float(min(asked.min(), got.min())), float(max(asked.max(), got.max()))]
+    axes.plot(ends, ends, color="0.4", linewidth=1)
+    axes.set(xlabel=f"{name} asked for", ylabel=f"{name} of the molecule")
+    axes.set_title(
+        f"R² {score.get('r2', np.nan):.2f}, MAE {score.get('mae', np.nan):.2f}, n = {len(asked)}", fontsize=10
+    )
+    figure.savefig(path, dpi=120)
+    return figure
+
+
+def draw_distributions(generated: np.ndarray, reference: np.ndarray, names: Sequence[str], path: Path) -> Figure:
+    """Draws histograms of properties, generated [M, P] and reference [N, P]."""
+    figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
+    for column, (axes, name) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True)):
+        low, high = np.quantile(np.concatenate([generated[:, column], reference[:, column]]), [0.005, 0.995])
+        bins = np.linspace(low, high, 40)
+        axes.hist(reference[:, column], bins, density=True, color="0.75", label="held-out")
+        axes.hist(generated[:, column], bins, density=True, histtype="step", linewidth=1.6, label="generated")
+        axes.set(xlabel=name, yticks=[])
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+    return figure
+
+
+def draw_gradients(norms: Mapping[str, np.ndarray], path: Path) -> Figure:
+    """Draws how the gradient of the last output fades towards the first step, one curve a cell."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for name, values in norms.items():
+        axes.semilogy(np.arange(len(values))[::-1], np.maximum(values / values[-1], 1e-30), label=name)
+    axes.set(xlabel="steps back in time", ylabel="gradient norm, relative to the last step")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+    return figure
