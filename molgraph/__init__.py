@@ -1,0 +1,25 @@
+"""Graph learning for chemistry and physics.
+
+``smiles_to_graph("CCO")`` makes a DGL graph, ``train(config, folder)`` a run folder, ``load(run).predict("CCO")`` a prediction.
+Names are imported when they are first used, so that ``import molgraph`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "smiles_to_graph": "molgraph.molecules.graph",
+    "load": "molgraph.molecules.predict",
+    "train": "molgraph.training.run",
+    "resume": "molgraph.training.run",
+}
+__all__ = ["__version__", "load", "resume", "smiles_to_graph", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'molgraph' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)

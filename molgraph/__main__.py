@@ -1,0 +1,5 @@
+"""``python -m molgraph`` is ``molgraph``."""
+
+from molgraph.cli import main
+
+main()

@@ -1,0 +1,104 @@
+"""The command line: parses, and hands over. ``train`` is Hydra's; every other verb is plain argparse, because a SMILES is no override."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from molgraph.molecules import commands as molecules
+from molgraph.particles import commands as particles
+from molgraph.sequences import commands as sequences
+
+TRAIN_HELP = "train a model: molgraph train data=esol model=dmpnn trainer.epochs=30 (see molgraph train --help)"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb; a mistake of the user ends with one line on stderr and exit code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["train"] or "COMP_LINE" in os.environ:
+            _train(words[1:])
+            return
+        parser = build_parser()
+        options = parser.parse_args(words)
+        options.run_verb(options)
+    except (ValueError, FileExistsError) as error:
+        print(f"molgraph: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("molgraph: interrupted; `molgraph resume RUN` goes on with a training", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as `head`, has seen enough
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs but ``train``."""
+    parser = argparse.ArgumentParser(prog="molgraph", description="Graph learning for chemistry and physics.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("train", help=TRAIN_HELP)
+    molecules.add_verbs(verbs)
+    particles.add_simulate(verbs)
+    particles.add_rollout(verbs)
+    sequences.add_generate(verbs)
+    sequences.add_translate(verbs)
+    resume = verbs.add_parser("resume", help="finish an interrupted training")
+    resume.add_argument("run", type=Path, help="run folder")
+    resume.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.epochs=100")
+    resume.set_defaults(run_verb=_resume)
+    return parser
+
+
+def _resume(options: argparse.Namespace) -> None:
+    import yaml
+
+    from molgraph.training.run import resume
+
+    changes = {}
+    for change in options.changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"{change!r} is no change; write KEY=VALUE, such as trainer.epochs=100")
+        changes[key] = yaml.safe_load(value)
+    resume(options.run, changes)
+
+
+def _train(overrides: list[str]) -> None:
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import DictConfig, OmegaConf
+
+    from molgraph.training.config import CONF, TrainerConfig
+
+    ConfigStore.instance().store(group="trainer", name="schema", node=TrainerConfig)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # our own mistakes show where they are; the user's are one line
+    if "COMP_LINE" in os.environ:
+        os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(" train", "", 1)
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+    def run(config: DictConfig) -> float:
+        from hydra.core.hydra_config import HydraConfig
+
+        from molgraph.training.run import train
+
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if (folder / "last.pt").exists():
+            raise ValueError(f"{folder} holds a run already; use `molgraph resume {folder}` or another hydra.run.dir")
+        return float(train(plain, folder)["score"])  # type: ignore[arg-type]
+
+    sys.argv = ["molgraph train", *overrides]
+    try:
+        run()
+    except (hydra.errors.HydraException, hydra.errors.MissingConfigException) as error:
+        raise ValueError(_plain(error)) from error
+
+
+def _plain(error: Exception) -> str:
+    """Return Hydra's message without its internals, and what to do."""
+    text = str(error).strip()
+    if "Could not override" in text or "Key '" in text:
+        text = text.replace("To append to your config use +", "to add a new key write +")
+        text += "\n`molgraph train --cfg job` shows every key"
+    return text

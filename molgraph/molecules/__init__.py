@@ -1,0 +1,1 @@
+"""Molecules: ``SMILES -> molecule graph -> graph network -> property``."""

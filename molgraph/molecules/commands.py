@@ -1,0 +1,132 @@
+"""The verbs of the molecules room: ``predict``, ``evaluate`` and ``data``."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_verbs(verbs: Any) -> None:
+    """Add this room's verbs to the command line; importing it loads neither PyTorch nor RDKit."""
+    _add_predict(verbs)
+    _add_evaluate(verbs)
+    data = verbs.add_parser("data", help="list the named data sets with targets, units, reference and licence")
+    data.set_defaults(run_verb=_data)
+
+
+def _add_predict(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "predict",
+        help="predict properties of molecules: molgraph predict RUN 'CC(=O)O', or RUN -i in.csv -o out.csv",
+    )
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("smiles", nargs="*", help="SMILES (quote them)")
+    parser.add_argument("-i", "--input", type=Path, help="CSV file with molecules")
+    parser.add_argument("-o", "--output", type=Path, help="CSV file to write; by default the table is printed")
+    parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
+    parser.add_argument("--delimiter", default=",", help="what separates the cells (default: a comma)")
+    parser.add_argument("--workers", type=int, help="processes that read molecules (default: one for each core)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.set_defaults(run_verb=_predict)
+
+
+def _add_evaluate(verbs: Any) -> None:
+    parser = verbs.add_parser("evaluate", help="measure a trained model on a CSV file with known values")
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("-i", "--input", type=Path, required=True, help="CSV file with molecules and measured targets")
+    parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
+    parser.add_argument("--delimiter", default=",", help="what separates the cells (default: a comma)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.set_defaults(run_verb=_evaluate)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    if bool(options.smiles) == bool(options.input):
+        raise ValueError("give SMILES, or a file with -i, and not both: molgraph predict RUN 'CCO'")
+    if options.input and options.output and options.output.resolve() == options.input.resolve():
+        raise ValueError(f"{options.output} is the input itself; choose another file for -o")
+    from molgraph.molecules.predict import TrainedModel
+
+    model = TrainedModel(options.run, options.device)
+    if options.smiles:
+        _print_predictions(model, options.smiles)
+    else:
+        _predict_file(model, options)
+
+
+def _print_predictions(model: Any, smiles: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    predictions = model.predict(smiles)
+    table = Table()
+    table.add_column("SMILES", overflow="fold")
+    titles = [f"{name} [{unit}]" if unit else name for name, unit in zip(model.names, model.units, strict=True)]
+    for title in titles if not model.classes else model.columns()[:-1]:
+        table.add_column(title, justify="right")
+    if any(prediction.error for prediction in predictions):
+        table.add_column("error", style="red", overflow="fold")
+    for prediction in predictions:
+        cells = model.cells(prediction)
+        from rich.markup import escape
+
+        table.add_row(escape(prediction.smiles), *map(escape, cells if len(table.columns) > len(cells) else cells[:-1]))
+    Console().print(table)
+
+
+def _predict_file(model: Any, options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from molgraph.molecules.predict import predict_file
+
+    console = Console(stderr=True)
+    target = options.output.open("w", newline="") if options.output else sys.stdout
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} molecules"), TimeElapsedColumn())
+    done = failed = 0
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("", total=None)
+            for prediction in predict_file(
+                model, options.input, target, options.smiles_column, options.delimiter, options.workers
+            ):
+                done, failed = done + 1, failed + bool(prediction.error)
+                if done % 100 == 0:
+                    progress.update(task, completed=done)
+    finally:
+        if options.output:
+            target.close()
+    text = f"{done:,} rows, {failed:,} without a prediction (see the column `error`)" if failed else f"{done:,} rows"
+    console.print(text + (f", written to {options.output}" if options.output else ""), highlight=False)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from molgraph.molecules.predict import evaluate_file, load
+
+    evaluate_file(load(options.run, options.device), options.input, options.smiles_column, options.delimiter)
+
+
+def _data(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from molgraph.molecules.catalog import DATA_SETS, SHIPPED
+
+    table = Table(title="data= names of molecules with measured properties", title_justify="left")
+    for column in ("data=", "molecules", "task", "metric", "targets [unit]", "reference", "licence and origin", "where"):
+        table.add_column(column, justify="right" if column == "molecules" else "left", overflow="fold")
+    for data_set in DATA_SETS.values():
+        targets = [f"{target.name} [{target.unit}]" if target.unit else target.name for target in data_set.targets]
+        where = "in the package" if (SHIPPED / data_set.file).exists() else "fetched on first use, or in MOLGRAPH_DATA"
+        table.add_row(
+            data_set.name,
+            f"{data_set.molecules:,}",
+            data_set.kind,
+            data_set.metric.upper(),
+            ", ".join(targets).replace("[", r"\["),
+            data_set.reference,
+            data_set.licence,
+            where if data_set.download or where == "in the package" else "pip install qm9pack, or in MOLGRAPH_DATA",
+        )
+    Console().print(table)
+    Console().print("one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=[y]'", highlight=False)

@@ -1,0 +1,170 @@
+"""A table to checked molecules, and to batches: ``MoleculeTable -> check -> featurized once -> bucketed batches``."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rdkit import rdBase
+from rich.console import Console
+
+from molgraph.molecules.cache import cached, content_key
+from molgraph.molecules.features import FEATURES_VERSION
+from molgraph.molecules.graph import MoleculeGraphs, concatenate, featurize_smiles
+from molgraph.molecules.parallel import map_chunks
+from molgraph.molecules.smiles import InvalidSmiles, Standardization, canonicalize
+from molgraph.molecules.table import MoleculeTable, Rejected
+from molgraph.training.supervised import SupervisedBatch
+
+
+class _Check:
+    """Canonical SMILES, or the reason why there is none: ``(text, is_valid)``."""
+
+    def __init__(self, standardization: Standardization) -> None:
+        self.standardization = standardization
+
+    def __call__(self, smiles: Sequence[str]) -> list[tuple[str, bool]]:
+        results = []
+        for text in smiles:
+            try:
+                results.append((canonicalize(text, self.standardization), True))
+            except InvalidSmiles as error:
+                results.append((error.reason, False))
+        return results
+
+
+def check_molecules(
+    table: MoleculeTable, standardization: Standardization, on_error: str, workers: int | None, console: Console
+) -> tuple[MoleculeTable, list[str]]:
+    """Return the usable rows of a table and the canonical SMILES of each.
+
+    Args:
+        table: as read.
+        standardization: hydrogens, salts, stereo.
+        on_error: ``raise`` stops at the first bad row, ``skip`` leaves it out.
+        workers: processes.
+        console: where progress is shown.
+
+    Raises:
+        ValueError: a row is bad and ``on_error`` is ``raise``, or no row is left.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"data.on_error={on_error!r} is unknown; use raise or skip")
+
+    def compute() -> dict[str, NDArray[Any]]:
+        chunks = map_chunks(_Check(standardization), table.smiles, workers, "reading molecules", console)
+        pairs = [pair for chunk in chunks for pair in chunk]
+        return {
+            "text": np.array([text for text, _ in pairs], dtype=np.str_),
+            "valid": np.array([valid for _, valid in pairs], dtype=bool),
+        }
+
+    key = content_key(rdBase.rdkitVersion, standardization, texts=table.smiles)
+    stored = cached("molecules", key, compute)
+    texts, valid = stored["text"].tolist(), stored["valid"].tolist()
+    bad = [
+        Rejected(table.lines[i], table.smiles[i], f"not a SMILES: {texts[i]}") for i in range(len(table)) if not valid[i]
+    ]
+    good = [index for index in range(len(table)) if valid[index]]
+    checked = table.keep(good, bad)
+    if checked.rejected and on_error == "raise":
+        first = checked.rejected[0]
+        raise ValueError(
+            f"row {first.row} of {table.name}: {first.smiles!r} cannot be used ({first.reason}); {len(checked.rejected)} rows "
+            "in all; mend the file, or use data.on_error=skip to go on without them"
+        )
+    if not good:
+        raise ValueError(f"{table.name} has no usable row; see its SMILES column")
+    return checked, [texts[index] for index in good]
+
+
+class _Featurize:
+    def __init__(self, standardization: Standardization) -> None:
+        self.standardization = standardization
+
+    def __call__(self, smiles: Sequence[str]) -> MoleculeGraphs:
+        return featurize_smiles(smiles, self.standardization)
+
+
+def molecule_graphs(
+    smiles: Sequence[str], standardization: Standardization, workers: int | None = None, console: Console | None = None
+) -> MoleculeGraphs:
+    """Featurize a data set in parallel processes, or read what an earlier run has featurized.
+
+    Args:
+        smiles: valid SMILES.
+        standardization: hydrogens, salts, stereo.
+        workers: processes; None takes all cores.
+        console: where progress is shown.
+    """
+
+    def compute() -> dict[str, NDArray[Any]]:
+        graphs = concatenate(list(map_chunks(_Featurize(standardization), smiles, workers, "building graphs", console)))
+        return {field.name: getattr(graphs, field.name) for field in fields(graphs)}
+
+    if len(smiles) < 200:
+        return featurize_smiles(smiles, standardization)
+    key = content_key(FEATURES_VERSION, rdBase.rdkitVersion, asdict(standardization), texts=smiles)
+    return MoleculeGraphs(**cached("graphs", key, compute))
+
+
+class Encoded(Protocol):
+    """Molecules in the form that a model reads."""
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        ...
+
+    @property
+    def sizes(self) -> Sequence[int] | NDArray[np.int64]:
+        """Cost of each molecule, so that batches can gather similar ones."""
+        ...
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64], epoch: int | None = None) -> Any:
+        """Gather molecules into one batch; ``epoch`` is given while training, for random augmentation."""
+        ...
+
+
+@dataclass(frozen=True)
+class PropertyBatches:
+    """Batches of molecules with targets: shuffled within buckets of similar size, the same for each (seed, epoch)."""
+
+    encoded: Encoded
+    """All molecules in the form that the model reads."""
+    values: NDArray[np.float64]
+    """Targets of all molecules ``[M, T]``; NaN where nothing was measured."""
+    indices: NDArray[np.int64]
+    """The molecules of this part."""
+    batch_size: int
+    """Molecules in a batch."""
+    seed: int = 0
+    """Together with the epoch it fixes the order."""
+    shuffle: bool = False
+    """Whether the order is random, as in training."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self.indices) // self.batch_size)
+
+    def order(self, number: int) -> list[NDArray[np.int64]]:
+        """Return the molecules of each batch of epoch ``number``."""
+        sizes = np.asarray(self.encoded.sizes)
+        if not self.shuffle:
+            ordered = self.indices
+            return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
+        generator = np.random.default_rng((self.seed, number))
+        shuffled = generator.permutation(self.indices)
+        # Sorting within pools of 20 batches makes a batch uniform in size and leaves its content random.
+        pool = 20 * self.batch_size
+        pools = [shuffled[i : i + pool] for i in range(0, len(shuffled), pool)]
+        ordered = np.concatenate([part[np.argsort(sizes[part], kind="stable")] for part in pools])
+        batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
+        return [batches[i] for i in generator.permutation(len(batches))]
+
+    def epoch(self, number: int) -> Iterator[SupervisedBatch]:
+        """Yield the batches of epoch ``number``."""
+        for chosen in self.order(number):
+            inputs = self.encoded.batch(chosen, number if self.shuffle else None)
+            yield SupervisedBatch(inputs, torch.from_numpy(self.values[chosen]).float())

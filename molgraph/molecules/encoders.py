@@ -1,0 +1,189 @@
+"""Graph encoders: ``GraphBatch -> layers of message passing -> node rows [N, hidden]``; one class for each ``model=``."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from molgraph.nn.graph import GraphBatch
+from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
+from molgraph.nn.graph_conv import GINEConv, GraphConv
+from molgraph.nn.mlp import FeatureLinear, mlp, normalization
+from molgraph.nn.segments import gather_source, line_graph_sum, segment_sum
+
+
+class GraphEncoder(nn.Module):
+    """Atoms that learn from their neighbourhood.
+
+    Args:
+        node_width: features of an atom.
+        edge_width: features of a bond.
+        hidden: width of the node rows that come out.
+        layers: rounds of message passing.
+        dropout: probability of dropping a hidden feature.
+        normalization: ``batch``, ``layer`` or ``none``, after each round.
+        residual: add the rows that went into a round to those that come out.
+    """
+
+    def __init__(
+        self,
+        node_width: int,
+        edge_width: int,
+        hidden: int = 300,
+        layers: int = 3,
+        dropout: float = 0.0,
+        normalization: str = "batch",
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        self.hidden, self.residual = hidden, residual
+        self.node_width, self.edge_width, self.num_layers = node_width, edge_width, layers
+        self.norm_kind = normalization
+        self.dropout = nn.Dropout(dropout)
+
+    def norms(self) -> nn.ModuleList:
+        """Return one normalization for each round."""
+        return nn.ModuleList(normalization(self.norm_kind, self.hidden) for _ in range(self.num_layers))
+
+    @abstractmethod
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Map a batch of graphs to node rows ``[N, hidden]``."""
+
+
+class Convolutional(GraphEncoder):
+    """Rounds of one graph convolution, each with normalization, ReLU, dropout and residual; arguments as :class:`GraphEncoder`."""
+
+    def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
+        super().__init__(node_width, edge_width, **options)  # type: ignore[arg-type]
+        self.embedding = FeatureLinear(node_width, self.hidden)
+        self.convolutions = nn.ModuleList(self.convolution() for _ in range(self.num_layers))
+        self.normalizations = self.norms()
+
+    @abstractmethod
+    def convolution(self) -> nn.Module:
+        """Return one new layer, ``hidden`` to ``hidden``."""
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Map a batch of graphs to node rows ``[N, hidden]``."""
+        nodes = self.embedding(graph.node_features).relu()
+        for convolution, norm in zip(self.convolutions, self.normalizations, strict=True):
+            update = self.dropout(norm(convolution(nodes, graph)).relu())
+            nodes = nodes + update if self.residual else update
+        return nodes
+
+
+class GCN(Convolutional):
+    """Graph convolutional network (Kipf & Welling, ICLR 2017): symmetric normalization, self loops."""
+
+    def convolution(self) -> nn.Module:
+        """Return one graph convolution."""
+        return GraphConv(self.hidden, self.hidden)
+
+
+class GAT(Convolutional):
+    """Graph attention network (Veličković et al., ICLR 2018).
+
+    Args:
+        node_width: features of an atom.
+        edge_width: features of a bond.
+        heads: attention heads; divides ``hidden``.
+        options: as :class:`GraphEncoder`.
+    """
+
+    conv_class: type[nn.Module] = GATConv
+
+    def __init__(
+        self, node_width: int, edge_width: int, heads: int = 4, **options: int | float | str | bool
+    ) -> None:
+        self.heads = heads
+        super().__init__(node_width, edge_width, **options)
+
+    def convolution(self) -> nn.Module:
+        """Return one layer of attention."""
+        return self.conv_class(self.hidden, self.hidden, self.heads)
+
+
+class GATv2(GAT):
+    """Graph attention network with dynamic attention (Brody et al., ICLR 2022)."""
+
+    conv_class = GATv2Conv
+
+
+class GINE(Convolutional):
+    """Graph isomorphism network with bond features in each message (Hu et al., ICLR 2020)."""
+
+    def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
+        super().__init__(node_width, edge_width, **options)
+        self.bonds = nn.ModuleList(FeatureLinear(edge_width, self.hidden) for _ in range(self.num_layers))
+
+    def convolution(self) -> nn.Module:
+        """Return one layer whose update is a perceptron of two linear layers."""
+        return GINEConv(mlp(self.hidden, self.hidden, self.hidden))
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Map a batch of graphs to node rows ``[N, hidden]``."""
+        nodes = self.embedding(graph.node_features).relu()
+        rounds = zip(self.convolutions, self.bonds, self.normalizations, strict=True)
+        for convolution, bond, norm in rounds:
+            update = self.dropout(norm(convolution(nodes, bond(graph.edge_features), graph)).relu())
+            nodes = nodes + update if self.residual else update
+        return nodes
+
+
+class AttentiveFP(GraphEncoder):
+    """Attentive FP (Xiong et al., J. Med. Chem. 63, 8749, 2020): attention with GRU updates; its readout is ``recurrent_attention``.
+
+    The first round attends to neighbours together with their bonds, the later ones to neighbours. A GRU keeps what it wants of
+    the old rows, so ``residual`` adds to that only if it is asked for.
+    """
+
+    def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
+        super().__init__(node_width, edge_width, **options)  # type: ignore[arg-type]
+        self.embedding = FeatureLinear(node_width, self.hidden)
+        self.neighbor = FeatureLinear(node_width, self.hidden)
+        self.bond = FeatureLinear(edge_width, self.hidden)
+        self.contexts = nn.ModuleList(AttentiveContext(self.hidden, self.dropout.p) for _ in range(self.num_layers))
+        self.normalizations = self.norms()
+        self.activation = nn.LeakyReLU(0.01)
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Map a batch of graphs to node rows ``[N, hidden]``."""
+        nodes = self.activation(self.embedding(graph.node_features))
+        # W [neighbour, bond] splits into a part for each, so that each multiplies a small table.
+        source = gather_source(self.neighbor(graph.node_features), graph.src, graph.offsets, graph.reverse)
+        messages: Tensor | None = self.activation(source + self.bond(graph.edge_features))
+        for context, norm in zip(self.contexts, self.normalizations, strict=True):
+            update = norm(context(self.dropout(nodes), messages, graph))
+            nodes = nodes + update if self.residual else update
+            messages = None
+        return nodes
+
+
+class DMPNN(GraphEncoder):
+    """Directed message passing (Yang et al., J. Chem. Inf. Model. 59, 3370, 2019), as in chemprop.
+
+    ``h⁰ = Wᵢ [x_src, e]``, ``m = Σ h over the bonds into src, but for the reverse``, ``h = relu(h⁰ + W_h m)`` (eq. 3-5), and at last
+    ``relu(W_o [x, Σ h into the atom])`` (eq. 6-7). ``residual=false`` leaves out ``h⁰``.
+    """
+
+    def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
+        super().__init__(node_width, edge_width, **options)  # type: ignore[arg-type]
+        self.atom_in = FeatureLinear(node_width, self.hidden, bias=False)
+        self.bond_in = FeatureLinear(edge_width, self.hidden, bias=False)
+        self.message = nn.Linear(self.hidden, self.hidden, bias=False)
+        self.atom_out = FeatureLinear(node_width, self.hidden)
+        self.message_out = nn.Linear(self.hidden, self.hidden, bias=False)
+        self.norm = normalization(self.norm_kind, self.hidden)
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Map a batch of graphs to node rows ``[N, hidden]``."""
+        from_atoms = gather_source(self.atom_in(graph.node_features), graph.src, graph.offsets, graph.reverse)
+        start = from_atoms + self.bond_in(graph.edge_features)
+        edges = start.relu()
+        for _ in range(self.num_layers - 1):
+            update = self.message(line_graph_sum(edges, graph.src, graph.dst, graph.offsets, graph.reverse))
+            edges = self.dropout((start + update if self.residual else update).relu())
+        incoming = segment_sum(edges, graph.dst, graph.offsets)
+        nodes = (self.atom_out(graph.node_features) + self.message_out(incoming)).relu()
+        return self.dropout(self.norm(nodes))
+
+

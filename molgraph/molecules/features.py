@@ -1,0 +1,180 @@
+"""Atoms and bonds to numbers: ``rdkit.Atom -> code tuple -> one row of features``, with one table that says what each column is.
+
+A code is a small tuple of integers. A thousand molecules share about two hundred atom codes and a dozen bond codes, so a data
+set keeps a vocabulary of codes and one small integer for each atom and bond.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+FEATURES_VERSION = 1
+"""Part of every cache key: raise it when a feature changes, and no old cache is read."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One property of an atom or a bond as a one-hot block; a value that is not listed sets the last column, ``other``."""
+
+    name: str
+    """What is measured."""
+    values: tuple[int, ...]
+    """Values with a column of their own; empty for a yes-or-no feature, which has a single column."""
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self.values) + 1 if self.values else 1
+
+    def row(self, value: int) -> list[float]:
+        """Return the columns for one value."""
+        if not self.values:
+            return [float(value)]
+        position = self.values.index(value) if value in self.values else len(self.values)
+        return [float(column == position) for column in range(self.width)]
+
+
+_HYBRIDIZATIONS = tuple(
+    int(getattr(Chem.HybridizationType, name)) for name in ("S", "SP", "SP2", "SP3", "SP2D", "SP3D", "SP3D2")
+)
+_CHIRALITIES = tuple(
+    int(getattr(Chem.ChiralType, f"CHI_{name}")) for name in ("UNSPECIFIED", "TETRAHEDRAL_CW", "TETRAHEDRAL_CCW")
+)
+_BOND_TYPES = tuple(int(getattr(Chem.BondType, name)) for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
+_BOND_STEREOS = tuple(
+    int(getattr(Chem.BondStereo, f"STEREO{name}")) for name in ("NONE", "Z", "E", "CIS", "TRANS")
+)
+
+ATOM_FEATURES = (
+    Feature("atomic number", tuple(range(1, 101))),
+    Feature("neighbours, hydrogens included", (0, 1, 2, 3, 4, 5, 6)),
+    Feature("formal charge", (-2, -1, 0, 1, 2)),
+    Feature("hydrogens", (0, 1, 2, 3, 4)),
+    Feature("hybridization", _HYBRIDIZATIONS),
+    Feature("aromatic", ()),
+    Feature("chirality", _CHIRALITIES),
+    Feature("smallest ring", (0, 3, 4, 5, 6, 7, 8)),
+)
+"""The blocks of an atom's row, in order. "Smallest ring" is 0 outside rings."""
+
+BOND_FEATURES = (
+    Feature("order", _BOND_TYPES),
+    Feature("conjugated", ()),
+    Feature("in a ring", ()),
+    Feature("stereo", _BOND_STEREOS),
+)
+"""The blocks of a bond's row, in order."""
+
+ATOM_WIDTH = sum(feature.width for feature in ATOM_FEATURES)
+"""Columns of an atom's row."""
+BOND_WIDTH = sum(feature.width for feature in BOND_FEATURES)
+"""Columns of a bond's row."""
+
+_SINGLE, _DOUBLE, _TRIPLE, _AROMATIC = _BOND_TYPES
+_ORDER_TO_TYPE = defaultdict(int, {1.0: _SINGLE, 2.0: _DOUBLE, 3.0: _TRIPLE, 1.5: _AROMATIC})
+
+
+def atom_codes(mol: Chem.Mol, has_stereo: bool = True) -> list[tuple[int, ...]]:
+    """Return one code for each atom, in the order of :data:`ATOM_FEATURES`.
+
+    Args:
+        mol: sanitized molecule.
+        has_stereo: False promises that no atom is chiral, and spares asking each.
+    """
+    count = mol.GetNumAtoms()
+    atoms = list(map(mol.GetAtomWithIdx, range(count)))
+    atom = Chem.Atom
+    # Column by column: `map` over a C++ getter has no Python frame for each atom.
+    columns: list[Iterable[int]] = [
+        map(atom.GetAtomicNum, atoms),
+        map(atom.GetTotalDegree, atoms),
+        map(atom.GetFormalCharge, atoms),
+        map(atom.GetTotalNumHs, atoms),
+        map(int, map(atom.GetHybridization, atoms)),
+        map(atom.GetIsAromatic, atoms),
+        map(int, map(atom.GetChiralTag, atoms)) if has_stereo else [0] * count,
+        smallest_rings(mol),
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def smallest_rings(mol: Chem.Mol) -> list[int]:
+    """Return the size of the smallest ring of each atom, 0 outside rings."""
+    sizes = [0] * mol.GetNumAtoms()
+    rings = mol.GetRingInfo().AtomRings()
+    for ring in sorted(rings, key=len, reverse=True):
+        for atom in ring:
+            sizes[atom] = len(ring)
+    return sizes
+
+
+def bond_codes(
+    mol: Chem.Mol, has_stereo: bool = True, plain: bool = False
+) -> tuple[list[int], list[int], list[tuple[int, ...]]]:
+    """Return the two ends of each bond and one code for each, in the order of :data:`BOND_FEATURES`.
+
+    Args:
+        mol: sanitized molecule.
+        plain: True promises that all bonds are single, double, triple or aromatic, as they are among nonmetals.
+        has_stereo: False promises that no double bond is marked, and spares asking each.
+    """
+    count = mol.GetNumBonds()
+    bonds = list(map(mol.GetBondWithIdx, range(count)))
+    bond = Chem.Bond
+    if plain:
+        # The order is a number, four times cheaper to read than the type, an enum.
+        types: Iterable[int] = map(_ORDER_TO_TYPE.__getitem__, map(bond.GetBondTypeAsDouble, bonds))
+    else:
+        types = map(int, map(bond.GetBondType, bonds))
+    columns: list[Iterable[int]] = [
+        types,
+        map(bond.GetIsConjugated, bonds),
+        map(bond.IsInRing, bonds),
+        map(int, map(bond.GetStereo, bonds)) if has_stereo else [0] * count,
+    ]
+    begin, end = list(map(bond.GetBeginAtomIdx, bonds)), list(map(bond.GetEndAtomIdx, bonds))
+    return begin, end, list(zip(*columns, strict=True))
+
+
+NONMETALS = frozenset((1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 53))
+"""Elements whose bonds RDKit never makes dative."""
+
+
+def rows(codes: Sequence[tuple[int, ...]], features: Sequence[Feature]) -> np.ndarray:
+    """Write codes out as feature rows, float32 ``[len(codes), width]``."""
+    width = sum(feature.width for feature in features)
+    table = [
+        [column for feature, value in zip(features, code, strict=True) for column in feature.row(int(value))]
+        for code in codes
+    ]
+    return np.array(table, dtype=np.float32).reshape(len(codes), width)
+
+
+def describe(features: Sequence[Feature]) -> list[str]:
+    """Return the name of each column.
+
+    >>> describe(BOND_FEATURES)[:3]
+    ['order=1', 'order=2', 'order=3']
+    """
+    names: list[str] = []
+    for feature in features:
+        if feature.values:
+            names += [f"{feature.name}={value}" for value in feature.values] + [f"{feature.name}=other"]
+        else:
+            names.append(feature.name)
+    return names
+
+
+class CodeBook(dict[Any, int]):
+    """A vocabulary: gives each new code the next number when it is asked for."""
+
+    def __missing__(self, code: Any) -> int:
+        """Number a code that is seen for the first time."""
+        self[code] = number = len(self)
+        return number
+
+

@@ -1,0 +1,243 @@
+"""A run folder to predictions: ``load(run) -> TrainedModel -> predict(smiles)``, and ``CSV -> stream -> CSV``.
+
+No row is ever lost: a row that cannot be read keeps its place with an empty prediction and a reason in ``error``.
+"""
+
+import csv
+import multiprocessing
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+import yaml
+from torch import Tensor
+
+from molgraph.molecules.experiment import DataConfig, make_task
+from molgraph.molecules.parallel import available_cores
+from molgraph.molecules.table import open_text, read_header
+from molgraph.training.checkpoint import load_checkpoint
+from molgraph.training.config import locate
+from molgraph.training.precision import choose_device, set_precision
+from molgraph.training.report import prediction_cells, prediction_columns
+from molgraph.training.supervised import Supervised
+
+CHUNK = 512
+"""Rows that are read, featurized and predicted together."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one SMILES."""
+
+    smiles: str
+    """As given."""
+    values: list[float] | None
+    """One number for each target (for several classes: one probability for each class); None where there is none."""
+    error: str = ""
+    """Why there is none."""
+
+
+class TrainedModel:
+    """A trained property model, kept in memory; safe to call from a loop.
+
+    Attributes:
+        task: the trained task.
+        names: name of each target.
+        units: unit of each target.
+        classes: for several classes, the labels of each target.
+    """
+
+    def __init__(self, run: str | Path, device: str = "auto") -> None:
+        """Load ``best.pt`` of a run folder.
+
+        Args:
+            run: folder that ``molgraph train`` printed, or a checkpoint in it.
+            device: ``auto``, ``cpu`` or ``cuda``.
+
+        Raises:
+            ValueError: no run folder, a damaged checkpoint, or a run of another kind.
+        """
+        path = Path(run)
+        content = load_checkpoint(path if path.suffix == ".pt" else path / "best.pt")
+        self.config, state = yaml.safe_load(content["config"]), yaml.safe_load(content["state"])
+        if "targets" not in state:
+            raise ValueError(f"{run} predicts no property of molecules; it was trained with task {self.config['task']['_target_']}")
+        self.state = state
+        self.names = [target["name"] for target in state["targets"]]
+        self.units = [target["unit"] for target in state["targets"]]
+        self.classes: list[list[str]] = state["classes"]
+        self.device = choose_device(device)
+        set_precision("auto", self.device)
+        self.task = self._restore(content["task"])
+        self.featurizer = self.task.model.featurizer()
+
+    def _restore(self, weights: dict[str, Tensor]) -> Supervised:
+        options = dict(self.config["model"])
+        predictor = locate(options.pop("_target_"))
+        standardization = DataConfig(**self.config["data"]).standardization()
+        model = predictor.restore(self.state["model"], self.state["outputs"], standardization=standardization, **options)
+        task = make_task(model, self.names, self.state["kind"], self.state["statistics"])
+        task.load_state_dict(weights)
+        return task.to(self.device).eval()
+
+    def predict(self, smiles: str | Sequence[str]) -> list[Prediction]:
+        """Predict one SMILES or many; a bad one gets a reason instead of values.
+
+        >>> model = TrainedModel("runs/solubility")  # doctest: +SKIP
+        >>> model.predict("CCO")[0].values  # doctest: +SKIP
+        [0.93]
+        """
+        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        predictions: list[Prediction] = []
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            predictions += self._predict_chunk(chunk, *self.featurizer(chunk))
+        return predictions
+
+    def _predict_chunk(self, smiles: Sequence[str], encoded: Any, errors: dict[int, str]) -> list[Prediction]:
+        values = iter(self._values(encoded))
+        return [
+            Prediction(text, None, errors[row]) if row in errors else Prediction(text, next(values))
+            for row, text in enumerate(smiles)
+        ]
+
+    def _values(self, encoded: Any) -> list[list[float]]:
+        """Predict molecules of similar size together: on a CPU, batches that fit the cache are the fastest."""
+        sizes = torch.as_tensor(encoded.sizes)
+        order = torch.argsort(sizes, stable=True)
+        result = torch.zeros(len(order), self.state["outputs"])
+        with torch.inference_mode():
+            for part in order.split(64 if self.device.type == "cpu" else CHUNK):
+                result[part] = self.task.predict(encoded.batch(part.numpy()).to(self.device)).float().cpu()
+        return result.tolist()
+
+    def stream(self, smiles: Iterable[str], workers: int | None = None) -> Iterator[Prediction]:
+        """Predict any number of SMILES in constant memory, in order; other processes read molecules ahead of the model.
+
+        Args:
+            smiles: any iterable.
+            workers: processes; None takes one for each core, 0 stays in this process.
+        """
+        workers = available_cores() if workers is None else workers
+        source = iter(smiles)
+        chunks = iter(lambda: list(islice(source, CHUNK)), [])
+        if workers == 0:
+            for chunk in chunks:
+                yield from self._predict_chunk(chunk, *self.featurizer(chunk))
+            return
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            waiting: deque[tuple[list[str], Future[Any]]] = deque()
+            for chunk in islice(chunks, 2 * workers + 2):
+                waiting.append((chunk, pool.submit(self.featurizer, chunk)))
+            while waiting:
+                chunk, future = waiting.popleft()
+                following = next(chunks, None)
+                if following:
+                    waiting.append((following, pool.submit(self.featurizer, following)))
+                yield from self._predict_chunk(chunk, *future.result())
+
+    def columns(self) -> list[str]:
+        """Return the columns that a prediction adds to a table, ``error`` last."""
+        return [*prediction_columns(self.names, self.classes), "error"]
+
+    def cells(self, prediction: Prediction) -> list[str]:
+        """Return the cells of one prediction, as :meth:`columns` names them."""
+        if prediction.values is None:
+            return [""] * (len(self.columns()) - 1) + [prediction.error]
+        return [*prediction_cells(prediction.values, self.classes), ""]
+
+
+def predict_file(
+    model: TrainedModel,
+    source: Path,
+    target: TextIO,
+    smiles_column: str = "smiles",
+    delimiter: str = ",",
+    workers: int | None = None,
+) -> Iterator[Prediction]:
+    """Copy a CSV file with predictions added: every column, row and order stays. Yields each prediction once it is written.
+
+    Args:
+        model: trained model.
+        source: CSV file, may be gzipped.
+        target: where to write.
+        smiles_column: column with the molecules.
+        delimiter: what separates the cells.
+        workers: processes that read molecules.
+
+    Raises:
+        ValueError: the file, its header or the column is wrong.
+    """
+    with open_text(source) as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        header = read_header(reader, source, delimiter)
+        if smiles_column not in header:
+            raise ValueError(f"{source} has no column {smiles_column!r}; its columns are {', '.join(header)} (--smiles-column)")
+        position = header.index(smiles_column)
+        writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(header + model.columns())
+        pending: deque[list[str]] = deque()
+
+        def texts() -> Iterator[str]:
+            for row in reader:
+                if row:
+                    pending.append(row + [""] * (len(header) - len(row)))
+                    yield pending[-1][position].strip()
+
+        for prediction in model.stream(texts(), workers):
+            writer.writerow(pending.popleft() + model.cells(prediction))
+            yield prediction
+
+
+def load(run: str | Path, device: str = "auto") -> TrainedModel:
+    """Load the best model of a run folder; see :class:`TrainedModel`."""
+    return TrainedModel(run, device)
+
+
+def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimiter: str) -> dict[str, dict[str, float]]:
+    """Measure a model on a table that holds the true values, print the result, and return the metrics of each target.
+
+    Raises:
+        ValueError: the file or one of its columns is wrong, or no row can be used.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from molgraph.molecules.table import Source, read_table
+
+    kind = model.state["kind"]
+    table = read_table(Source(None, str(source), smiles_column, tuple(model.names), kind, delimiter))
+    predictions = model.predict(table.smiles)
+    used = [row for row, prediction in enumerate(predictions) if prediction.values is not None]
+    if not used:
+        raise ValueError(f"{source} has no row that can be predicted; the first says: {predictions[0].error}")
+    targets = torch.from_numpy(_relabel(table.values[used], table.classes, model.classes)).float()
+    metrics = model.task.table(torch.tensor([predictions[row].values for row in used]), targets)
+    shown = Table(title=f"{source}: {len(used):,} molecules, {len(predictions) - len(used) + len(table.rejected)} left out")
+    for title in ("target", "unit", *(name.upper() for name in metrics[model.names[0]])):
+        shown.add_column(title)
+    for name, unit in zip(model.names, model.units, strict=True):
+        shown.add_row(name, unit, *(f"{value:.3f}" for value in metrics[name].values()))
+    console = Console()
+    console.print(shown)
+    for rejected in table.rejected:
+        console.print(f"row {rejected.row}: {rejected.reason}", highlight=False)
+    for row, prediction in enumerate(predictions):
+        if prediction.error:
+            console.print(f"row {table.lines[row]}: not a SMILES: {prediction.error}", highlight=False)
+    return metrics
+
+
+def _relabel(values: Any, seen: list[list[str]], known: list[list[str]]) -> Any:
+    """Give the classes of another table the numbers that they had in training; an unknown class counts as missing."""
+    for column, (labels, order) in enumerate(zip(seen, known, strict=True)):
+        numbers = [order.index(label) if label in order else float("nan") for label in labels]
+        values[:, column] = [value if value != value else numbers[int(value)] for value in values[:, column]]
+    return values

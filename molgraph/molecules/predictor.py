@@ -1,0 +1,189 @@
+"""Molecule to property with a graph network: ``SMILES -> graphs -> encoder -> readout (+ descriptors) -> head -> [B, outputs]``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor, nn
+
+from molgraph.molecules.dataset import Encoded, molecule_graphs
+from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
+from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
+from molgraph.molecules.graph import MoleculeGraphs, featurize, has_stereo_marks
+from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
+from molgraph.nn.graph import GraphBatch
+from molgraph.nn.mlp import mlp
+from molgraph.nn.readout import readout as build_readout
+from molgraph.training.config import instantiate
+
+DESCRIPTOR_WIDTH = MORGAN_BITS + len(DESCRIPTORS)
+
+
+@dataclass(frozen=True)
+class EncodedGraphs:
+    """A data set as a graph model reads it: flat arrays, and descriptors where the model wants them."""
+
+    graphs: MoleculeGraphs
+    """Atoms and bonds of all molecules."""
+    descriptors: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
+    """Morgan counts and descriptors of all molecules, or None."""
+
+    @cached_property
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Feature rows of the vocabularies, written out once for all batches."""
+        return self.graphs.tables()
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self.graphs)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Atoms of each molecule."""
+        return self.graphs.sizes
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64], epoch: int | None = None) -> GraphBatch:
+        """Gather molecules into one batch."""
+        batch = self.graphs.batch(indices, self.tables)
+        if self.descriptors is None:
+            return batch
+        counts, values = (torch.from_numpy(array[indices]) for array in self.descriptors)
+        return replace(batch, graph_features=torch.cat([counts.float().log1p(), values], dim=1))
+
+
+@dataclass(frozen=True)
+class GraphFeaturizer:
+    """Any SMILES to what the model reads, bad ones reported; runs in worker processes of ``molgraph predict``."""
+
+    standardization: Standardization
+    """What was done to the molecules of the training data."""
+    descriptors: bool
+    """Whether the model wants descriptors."""
+
+    def __call__(self, smiles: Sequence[str]) -> tuple[EncodedGraphs, dict[int, str]]:
+        """Return the valid molecules in order, and for each bad row its reason."""
+        mols, texts, errors = [], [], {}
+        for row, text in enumerate(smiles):
+            try:
+                mols.append(parse(text, self.standardization))
+                texts.append(text)
+            except InvalidSmiles as error:
+                errors[row] = error.reason
+        graphs = featurize(mols, [has_stereo_marks(text) for text in texts])
+        return EncodedGraphs(graphs, fingerprint_chunk(mols) if self.descriptors else None), errors
+
+
+class GraphPredictor(nn.Module):
+    """A graph encoder, a readout and a head.
+
+    Args:
+        outputs: numbers to predict.
+        encoder: configuration of the encoder (``_target_`` and its options).
+        readout: ``sum``, ``mean``, ``attention`` or ``recurrent_attention``.
+        descriptors: ``none``, or ``rdkit`` for RDKit 2D descriptors and Morgan counts, joined at the readout.
+        head_layers: linear layers of the head.
+        head_dropout: dropout in the head.
+        standardization: what is done to each molecule before it becomes a graph.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        encoder: dict[str, Any],
+        readout: str = "mean",
+        descriptors: str = "none",
+        head_layers: int = 2,
+        head_dropout: float = 0.0,
+        standardization: Standardization | None = None,
+    ) -> None:
+        super().__init__()
+        if descriptors not in ("none", "rdkit"):
+            raise ValueError(f"model.descriptors={descriptors!r} is unknown; use none or rdkit")
+        self.standardization = standardization or Standardization()
+        self.encoder = instantiate(encoder, node_width=ATOM_WIDTH, edge_width=BOND_WIDTH)
+        hidden = self.encoder.hidden
+        self.readout = build_readout(readout, hidden)
+        self.uses_descriptors = descriptors == "rdkit"
+        width = hidden
+        if self.uses_descriptors:
+            self.descriptors = DescriptorBranch(hidden, head_dropout)
+            width += hidden
+        self.head = mlp(width, hidden, outputs, head_layers, head_dropout)
+
+    @classmethod
+    def build(cls, smiles: Sequence[str], outputs: int, **options: Any) -> Self:
+        """Return a new model for data like ``smiles`` (the training part): descriptors are normalized by it."""
+        model = cls(outputs, **options)
+        if model.uses_descriptors:
+            model.descriptors.normalize_by(fingerprints(smiles, model.standardization)[1])
+        return model
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs beside the configuration: nothing."""
+        return {}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], outputs: int, **options: Any) -> Self:
+        """Return a model whose weights are about to be loaded."""
+        return cls(outputs, **options)
+
+    def encode(self, smiles: Sequence[str], workers: int | None = None, console: Console | None = None) -> Encoded:
+        """Return a data set of valid SMILES as the model reads it, featurized once and cached."""
+        graphs = molecule_graphs(smiles, self.standardization, workers, console)
+        return EncodedGraphs(graphs, fingerprints(smiles, self.standardization, workers, console) if self.uses_descriptors else None)
+
+    def featurizer(self) -> GraphFeaturizer:
+        """Return the function that reads any SMILES, for use in other processes."""
+        return GraphFeaturizer(self.standardization, self.uses_descriptors)
+
+    def fingerprint(self, graph: GraphBatch) -> Tensor:
+        """Return the learned fingerprint of each molecule, what the head sees ``[B, F]``."""
+        learned = self.readout(self.encoder(graph), graph)
+        if not self.uses_descriptors:
+            return learned
+        if graph.graph_features is None:
+            raise ValueError("this model wants descriptors; make its batches with model.encode(smiles)")
+        return torch.cat([learned, self.descriptors(graph.graph_features)], dim=1)
+
+    def forward(self, graph: GraphBatch) -> Tensor:
+        """Map a batch of molecules to ``[B, outputs]``."""
+        return self.head(self.fingerprint(graph))
+
+
+class DescriptorBranch(nn.Module):
+    """Normalized descriptors and Morgan counts to ``hidden`` features.
+
+    Args:
+        hidden: features that come out.
+        dropout: probability of dropping a descriptor or a count.
+    """
+
+    LIMIT = 4.0
+    """Descriptors are cut to this many standard deviations: a salt or a peptide is not worth a hundred of them."""
+
+    def __init__(self, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(len(DESCRIPTORS)))
+        self.register_buffer("scale", torch.ones(len(DESCRIPTORS)))
+        self.linear = nn.Sequential(nn.Dropout(dropout), nn.Linear(DESCRIPTOR_WIDTH, hidden), nn.ReLU())
+
+    def normalize_by(self, values: NDArray[np.float32]) -> None:
+        """Set mean and spread from the descriptors of the training part ``[M, len(DESCRIPTORS)]``."""
+        table = torch.from_numpy(values).double()
+        spread = table.std(0, correction=0)
+        self.mean.copy_(table.mean(0))
+        # A descriptor that never varies carries nothing, and would blow up where it does vary.
+        self.scale.copy_(torch.where(spread > 1e-8, 1 / spread.clamp(min=1e-8), 0.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``[B, MORGAN_BITS + len(DESCRIPTORS)]`` to ``[B, hidden]``."""
+        counts, values = features.split([MORGAN_BITS, len(DESCRIPTORS)], dim=1)
+        normalized = ((values - self.mean) * self.scale).clamp(-self.LIMIT, self.LIMIT)
+        return self.linear(torch.cat([counts, normalized], dim=1))

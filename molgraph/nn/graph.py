@@ -1,0 +1,152 @@
+"""Many graphs as one: ``GraphBatch``, the single type that the graph layers see.
+
+``DGLGraph -> from_dgl -> GraphBatch -> layer -> rows for nodes, edges or graphs``. It runs on PyTorch alone, the same
+on CPU and GPU, because DGL's wheels on PyPI have no CUDA.
+"""
+
+import os
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    import dgl
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows that repeat: a table of distinct rows, and for each node or edge the number of its row.
+
+    A thousand molecules have about two hundred distinct atoms. The first linear layer multiplies the table and gathers the
+    products, hundreds of rows instead of tens of thousands.
+    """
+
+    table: Tensor
+    """Distinct feature rows ``[V, F]``."""
+    index: Tensor | None = None
+    """Row of each node or edge ``[N]``; None where the table has one row for each already."""
+
+    def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return ``rows @ weight.T + bias`` ``[N, H]``."""
+        product = F.linear(self.table, weight, bias)
+        return product if self.index is None else product.index_select(0, self.index)
+
+    def rows(self) -> Tensor:
+        """Return the rows written out ``[N, F]``."""
+        return self.table if self.index is None else self.table.index_select(0, self.index)
+
+    def to(self, device: torch.device) -> "Features":
+        """Return the features on ``device``."""
+        return Features(self.table.to(device), None if self.index is None else self.index.to(device))
+
+
+@dataclass(frozen=True)
+class GraphBatch:
+    """Graphs side by side: nodes of graph 0, then of graph 1, ...; each edge stands beside its reverse, sorted by ``dst``."""
+
+    src: Tensor
+    """Source node of each edge ``[E]``."""
+    dst: Tensor
+    """Destination node of each edge ``[E]``, ascending."""
+    reverse: Tensor
+    """Index of the edge that runs the other way ``[E]``."""
+    offsets: Tensor
+    """First edge of each destination ``[N + 1]``."""
+    node_features: Features
+    """Features of the nodes, ``N`` rows."""
+    edge_features: Features
+    """Features of the edges, ``E`` rows."""
+    node_graph: Tensor
+    """Graph of each node ``[N]``, ascending."""
+    graph_offsets: Tensor
+    """First node of each graph ``[B + 1]``."""
+    graph_features: Tensor | None = None
+    """Features of whole graphs ``[B, D]`` that join at the readout, or None."""
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes ``N``, known without asking the device."""
+        return self.node_graph.shape[0]
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges ``E``."""
+        return self.src.shape[0]
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs ``B``."""
+        return self.graph_offsets.shape[0] - 1
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch on ``device``."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
+
+
+def import_dgl() -> "dgl":  # type: ignore[valid-type]
+    """Import DGL with its PyTorch backend chosen, so that it writes no configuration into the home folder.
+
+    DGL 2.1.0, the only one on PyPI for Python 3.12, does not import beside a current PyTorch because of its sub-package
+    ``dgl.graphbolt``, a data loader of which nothing is used here; an empty stand-in takes its place.
+    """
+    import sys
+    import types
+
+    os.environ.setdefault("DGLBACKEND", "pytorch")
+    if "dgl" not in sys.modules and sys.version_info >= (3, 12):
+        sys.modules.setdefault("dgl.graphbolt", types.ModuleType("dgl.graphbolt"))
+    import dgl
+
+    return dgl
+
+
+def from_dgl(graph: "dgl.DGLGraph") -> GraphBatch:
+    """Turn a (batched) ``DGLGraph`` with ``features`` on nodes and edges into a :class:`GraphBatch`.
+
+    Args:
+        graph: any edge order; every edge needs its reverse, once.
+
+    Raises:
+        ValueError: ``features`` are missing, or an edge has no reverse.
+    """
+    for name, data in (("node", graph.ndata), ("edge", graph.edata)):
+        if "features" not in data:
+            raise ValueError(f"the DGLGraph has no {name} data 'features'; make it with molgraph.smiles_to_graph")
+    src, dst = (ends.long() for ends in graph.edges())
+    nodes = graph.num_nodes()
+    order = torch.argsort(dst * nodes + src)
+    src, dst = src[order], dst[order]
+    reverse = torch.argsort(src * nodes + dst)
+    if not (torch.equal(src[reverse], dst) and torch.equal(dst[reverse], src)):
+        raise ValueError("each edge of the DGLGraph needs its reverse exactly once; see dgl.to_bidirected")
+    counts = graph.batch_num_nodes().long()
+    return GraphBatch(
+        src=src,
+        dst=dst,
+        reverse=reverse,
+        offsets=offsets_of(torch.bincount(dst, minlength=nodes)),
+        node_features=Features(graph.ndata["features"].float()),
+        edge_features=Features(graph.edata["features"].float()[order]),
+        node_graph=torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts),
+        graph_offsets=offsets_of(counts),
+    )
+
+
+def to_dgl(batch: GraphBatch) -> "dgl.DGLGraph":
+    """Turn a :class:`GraphBatch` into a batched ``DGLGraph`` with ``features`` on nodes and edges."""
+    graph = import_dgl().graph((batch.src, batch.dst), num_nodes=batch.num_nodes)
+    graph.set_batch_num_nodes(batch.graph_offsets.diff())
+    edges = batch.offsets[batch.graph_offsets]
+    graph.set_batch_num_edges(edges.diff())
+    graph.ndata["features"] = batch.node_features.rows()
+    graph.edata["features"] = batch.edge_features.rows()
+    return graph
+
+
+def offsets_of(counts: Tensor) -> Tensor:
+    """Return the borders ``[0, c0, c0 + c1, ...]`` of slices with the given lengths."""
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])

@@ -1,0 +1,248 @@
+"""Sums over edges and over the nodes of a graph: ``rows sorted by segment -> one embedding bag -> a row per segment``.
+
+Edges are sorted by destination, so the edges that end at node ``i`` are the slice ``offsets[i]:offsets[i + 1]``. A sum over a
+segment is then one ``embedding_bag``, which gathers and adds in a single kernel and keeps no ``[E, F]`` copy. The gradients are
+written by hand: the gradient of a neighbour sum is the neighbour sum over the reversed edges, and where the graph knows
+the reverse of each edge (every molecule and every radius graph does) that is the same fast kernel again.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def bag(values: Tensor, index: Tensor, offsets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return ``out[i] = sum of weights[k] * values[index[k]] for k in offsets[i]:offsets[i + 1]``, without gradient.
+
+    Args:
+        values: rows ``[M, F]``.
+        index: rows to add ``[K]``.
+        offsets: borders of the segments ``[S + 1]``, the first 0 and the last ``K``.
+        weights: one factor for each entry of ``index`` ``[K]``, or None for 1.
+
+    Returns:
+        Sums ``[S, F]``; an empty segment gives zeros.
+    """
+    if values.shape[0] == 0 or index.shape[0] == 0:
+        return values.new_zeros(offsets.shape[0] - 1, values.shape[1])
+    return F.embedding_bag(
+        index, values, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+    )
+
+
+class _SegmentSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(segment)
+        return bag(values, torch.arange(values.shape[0], device=values.device), offsets)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (segment,) = ctx.saved_tensors
+        return gradient.index_select(0, segment), None, None
+
+
+def segment_sum(values: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
+    """Sum rows that are sorted by segment.
+
+    Args:
+        values: ``[K, F]``.
+        segment: segment of each row ``[K]``, ascending.
+        offsets: borders of the segments ``[S + 1]``.
+
+    Returns:
+        ``[S, F]``; an empty segment gives zeros.
+
+    >>> segment_sum(torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([0, 0, 2]), torch.tensor([0, 2, 2, 3])).flatten()
+    tensor([3., 0., 4.])
+    """
+    return _SegmentSum.apply(values, segment, offsets)
+
+
+def segment_mean(values: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
+    """Average rows that are sorted by segment, as in :func:`segment_sum`; an empty segment gives zeros."""
+    return segment_sum(values, segment, offsets) / offsets.diff().clamp(min=1).unsqueeze(1)
+
+
+def segment_softmax(scores: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
+    """Normalize scores within each segment, stable for scores of any size.
+
+    Args:
+        scores: ``[K, H]``, one column for each attention head.
+        segment: segment of each row ``[K]``, ascending.
+        offsets: borders of the segments ``[S + 1]``.
+
+    Returns:
+        Positive weights ``[K, H]`` that add up to 1 in each segment and column.
+    """
+    segments = offsets.shape[0] - 1
+    index = segment.unsqueeze(1).expand_as(scores)
+    # The largest score only shifts the exponent and cancels, so it needs no gradient.
+    largest = scores.new_zeros(segments, scores.shape[1]).scatter_reduce(
+        0, index, scores.detach(), "amax", include_self=False
+    )
+    exponential = (scores - largest.index_select(0, segment)).exp()
+    total = exponential.new_zeros(segments, scores.shape[1]).index_add(0, segment, exponential)
+    return exponential / total.index_select(0, segment)
+
+
+class _NeighborSum(torch.autograd.Function):
+    """``out[i] = sum of values[src[k]]`` over the edges ``k`` that end at ``i``; symmetric graphs are their own transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, src: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(src, offsets)
+        return bag(values, src, offsets)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        src, offsets = ctx.saved_tensors
+        return bag(gradient.contiguous(), src, offsets), None, None
+
+
+def neighbor_sum(values: Tensor, src: Tensor, offsets: Tensor) -> Tensor:
+    """Sum the rows of each node's neighbours in a graph that holds the reverse of each of its edges.
+
+    Args:
+        values: one row for each node ``[N, F]``.
+        src: source of each edge ``[E]``, edges sorted by destination.
+        offsets: first edge of each destination ``[N + 1]``.
+
+    Returns:
+        ``[N, F]``.
+    """
+    return _NeighborSum.apply(values, src, offsets)
+
+
+class _WeightedNeighborSum(torch.autograd.Function):
+    """The neighbour sum with a weight for each edge and head; rows are (head, node), bags are (head, destination)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, weights: Tensor, src: Tensor, dst: Tensor, offsets: Tensor, reverse: Tensor
+    ) -> Tensor:
+        nodes, heads, width = values.shape
+        rows = values.transpose(0, 1).reshape(heads * nodes, width)
+        index, borders = _per_head(src, offsets, heads, nodes)
+        total = bag(rows, index, borders, weights.t().reshape(-1))
+        ctx.save_for_backward(values, weights, src, dst, offsets, reverse)
+        return total.view(heads, nodes, width).transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        values, weights, src, dst, offsets, reverse = ctx.saved_tensors
+        nodes, heads, width = values.shape
+        rows = gradient.transpose(0, 1).reshape(heads * nodes, width)
+        index, borders = _per_head(src, offsets, heads, nodes)
+        back = bag(rows, index, borders, weights.index_select(0, reverse).t().reshape(-1))
+        to_values = back.view(heads, nodes, width).transpose(0, 1)
+        to_weights = (gradient.index_select(0, dst) * values.index_select(0, src)).sum(-1)
+        return to_values, to_weights, None, None, None, None
+
+
+def _per_head(src: Tensor, offsets: Tensor, heads: int, nodes: int) -> tuple[Tensor, Tensor]:
+    """Repeat edges and borders once for each head, shifted to the rows of that head."""
+    head = torch.arange(heads, device=src.device).unsqueeze(1)
+    index = (src + head * nodes).reshape(-1)
+    starts = (offsets[:-1] + head * src.shape[0]).reshape(-1)
+    return index, torch.cat([starts, starts.new_full((1,), heads * src.shape[0])])
+
+
+def weighted_neighbor_sum(
+    values: Tensor, weights: Tensor, src: Tensor, dst: Tensor, offsets: Tensor, reverse: Tensor
+) -> Tensor:
+    """Sum each node's neighbours with a weight for each edge and head, as graph attention does.
+
+    Args:
+        values: ``[N, H, F]``.
+        weights: ``[E, H]``.
+        src: source of each edge ``[E]``.
+        dst: destination of each edge ``[E]``, ascending.
+        offsets: first edge of each destination ``[N + 1]``.
+        reverse: index of each edge's reverse ``[E]``.
+
+    Returns:
+        ``[N, H, F]``; no ``[E, H, F]`` tensor is made in the forward pass.
+    """
+    return _WeightedNeighborSum.apply(values, weights, src, dst, offsets, reverse)
+
+
+class _GatherSource(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, src: Tensor, offsets: Tensor, reverse: Tensor) -> Tensor:
+        ctx.save_for_backward(offsets, reverse)
+        return values.index_select(0, src)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        offsets, reverse = ctx.saved_tensors
+        # The edges that leave a node are the reverses of those that reach it, and these lie side by side.
+        return bag(gradient.contiguous(), reverse, offsets), None, None, None
+
+
+def gather_source(values: Tensor, src: Tensor, offsets: Tensor, reverse: Tensor) -> Tensor:
+    """Copy each edge's source row, ``values[src]``, with a gradient that is a segment sum.
+
+    Args:
+        values: ``[N, F]``.
+        src: source of each edge ``[E]``.
+        offsets: first edge of each destination ``[N + 1]``.
+        reverse: index of each edge's reverse ``[E]``.
+
+    Returns:
+        ``[E, F]``.
+    """
+    return _GatherSource.apply(values, src, offsets, reverse)
+
+
+class _GatherDestination(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, dst: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(offsets)
+        return values.index_select(0, dst)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (offsets,) = ctx.saved_tensors
+        rows = torch.arange(gradient.shape[0], device=gradient.device)
+        return bag(gradient.contiguous(), rows, offsets), None, None
+
+
+def gather_destination(values: Tensor, dst: Tensor, offsets: Tensor) -> Tensor:
+    """Copy each edge's destination row, ``values[dst]`` ``[E, F]``, with a gradient that is a segment sum."""
+    return _GatherDestination.apply(values, dst, offsets)
+
+
+class _LineGraphSum(torch.autograd.Function):
+    """``out[e] = sum of values[k]`` over the edges ``k`` that end where ``e`` starts, but for the reverse of ``e``."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, src: Tensor, dst: Tensor, offsets: Tensor, reverse: Tensor) -> Tensor:
+        ctx.save_for_backward(dst, offsets, reverse)
+        incoming = bag(values, torch.arange(values.shape[0], device=values.device), offsets)
+        return incoming.index_select(0, src).sub_(values.index_select(0, reverse))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        dst, offsets, reverse = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        outgoing = bag(gradient, reverse, offsets)
+        return outgoing.index_select(0, dst).sub_(gradient.index_select(0, reverse)), None, None, None, None
+
+
+def line_graph_sum(values: Tensor, src: Tensor, dst: Tensor, offsets: Tensor, reverse: Tensor) -> Tensor:
+    """For each directed edge, sum the edges that lead into it, without its own reverse (Yang et al. 2019, eq. 4).
+
+    Args:
+        values: one row for each directed edge ``[E, F]``.
+        src: source of each edge ``[E]``.
+        dst: destination of each edge ``[E]``, ascending.
+        offsets: first edge of each destination ``[N + 1]``.
+        reverse: index of each edge's reverse ``[E]``.
+
+    Returns:
+        ``[E, F]``.
+    """
+    return _LineGraphSum.apply(values, src, dst, offsets, reverse)

@@ -1,0 +1,191 @@
+"""A trained property model to what people look at: ``task + parts -> results.json, predictions.csv, plot, table``."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from molgraph.training.metrics import BETTER
+from molgraph.training.supervised import MultiClass, Regression, Supervised
+from molgraph.training.task import Batches
+
+Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class PropertyReport:
+    """Results of a property model, for people and for programs."""
+
+    task: Supervised
+    """The trained task."""
+    units: Sequence[str]
+    """Unit of each target, empty for none."""
+    console: Console
+    """Where the table is printed."""
+
+    def write(
+        self,
+        folder: Path,
+        parts: dict[str, Batches],
+        baseline: Tensor,
+        rows: tuple[list[str], list[list[str]]],
+        extra: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Evaluate, write all files of the run folder, print the table, and return the content of ``results.json``.
+
+        Args:
+            folder: run folder.
+            parts: batches of ``val`` and ``test``.
+            baseline: what a model that ignores its input says ``[outputs]``.
+            rows: header and cells of the test part.
+            extra: further entries of ``results.json``.
+        """
+        predicted = {name: self._collect(batches) for name, batches in parts.items()}
+        results: dict[str, Any] = {name: self.task.table(*pair) for name, pair in predicted.items()}
+        constant = baseline.expand(len(predicted["test"][0]), -1)
+        results["baseline"] = self.task.table(constant, predicted["test"][1])
+        results |= self._sizes(folder) | extra
+        results["score"] = _mean([metrics[self.task.monitor] for metrics in results["val"].values()])
+        results["monitor"] = self.task.monitor
+        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        self._write_predictions(folder / "predictions.csv", predicted["test"][0], rows, extra.get("classes", []))
+        plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")
+        draw(plot, self.task, self.units, *predicted["test"])
+        self._print(results, predicted["test"][1])
+        return results
+
+    def _collect(self, batches: Batches) -> tuple[Tensor, Tensor]:
+        device = next(iter(self.task.state_dict().values())).device
+        self.task.eval()
+        with torch.no_grad():
+            return self.task.collect(batch.to(device) for batch in batches.epoch(0))
+
+    def _sizes(self, folder: Path) -> dict[str, Any]:
+        parameters = sum(p.numel() for p in self.task.parameters() if p.requires_grad)
+        sizes: dict[str, Any] = {"parameters": parameters}
+        if (folder / "last.pt").exists():
+            from molgraph.training.checkpoint import load_checkpoint
+
+            progress = load_checkpoint(folder / "last.pt")["progress"]
+            sizes |= {"seconds": round(progress["seconds"], 2), "best_epoch": progress["best_epoch"], "steps": progress["step"]}
+        return sizes
+
+    def _write_predictions(
+        self, path: Path, predicted: Tensor, rows: tuple[list[str], list[list[str]]], classes: list[list[str]]
+    ) -> None:
+        columns = prediction_columns(self.task.names, classes)
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(rows[0] + columns)
+            for cells, values in zip(rows[1], predicted, strict=True):
+                writer.writerow(cells + prediction_cells(values.tolist(), classes))
+
+    def _print(self, results: dict[str, Any], targets: Tensor) -> None:
+        shown = [name for name in BETTER if name in next(iter(results["test"].values()))]
+        table = Table(title="test part", title_justify="left")
+        table.add_column("target")
+        table.add_column("unit")
+        for name in shown:
+            table.add_column(f"{name.upper()} ({BETTER[name]})", justify="right")
+            table.add_column("mean predictor" if isinstance(self.task, Regression) else "constant", justify="right", style="dim")
+        table.add_column("molecules", justify="right")
+        for column, name in enumerate(self.task.names):
+            cells = []
+            for metric in shown:
+                cells += [f"{results['test'][name][metric]:.3f}", f"{results['baseline'][name][metric]:.3f}"]
+            table.add_row(name, self.units[column], *cells, f"{int((~targets[:, column].isnan()).sum()):,}")
+        self.console.print(table)
+
+
+def prediction_columns(names: Sequence[str], classes: list[list[str]]) -> list[str]:
+    """Return the names of the columns that a prediction adds to a table."""
+    if not classes:
+        return [f"{name}_predicted" for name in names]
+    columns = []
+    for name, labels in zip(names, classes, strict=True):
+        columns += [f"{name}_predicted", *(f"{name}_probability_{label}" for label in labels)]
+    return columns
+
+
+def prediction_cells(values: Sequence[float], classes: list[list[str]]) -> list[str]:
+    """Return the cells of one row: numbers, or for several classes the label and the probability of each."""
+    if not classes:
+        return [f"{value:.6g}" for value in values]
+    cells, start = [], 0
+    for labels in classes:
+        shares = values[start : start + len(labels)]
+        cells += [labels[max(range(len(labels)), key=shares.__getitem__)], *(f"{share:.4f}" for share in shares)]
+        start += len(labels)
+    return cells
+
+
+def _mean(values: Sequence[float]) -> float:
+    return torch.tensor(values).nanmean().item()
+
+
+def draw(path: Path, task: Supervised, units: Sequence[str], predicted: Tensor, targets: Tensor) -> None:
+    """Draw parity plots (regression), ROC and precision-recall curves (two classes) or confusion matrices (several)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    regression, multiclass = isinstance(task, Regression), isinstance(task, MultiClass)
+    panels = len(task.names) if regression or multiclass else 2
+    columns = min(3, panels)
+    lines = -(-panels // columns)
+    figure = Figure(figsize=(4.2 * columns, 4.2 * lines), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(lines, columns, squeeze=False).flatten()
+    for axis in axes[panels:]:
+        axis.set_axis_off()
+    for column, name in enumerate(task.names):
+        measured = ~targets[:, column].isnan()
+        values, truth = task.column(predicted, column)[measured], targets[measured, column]
+        if regression:
+            _parity(axes[column], name, units[column], values, truth)
+        elif multiclass:
+            _confusion(axes[column], name, values, truth)
+        else:
+            _curves(axes, name, values, truth)
+    figure.savefig(path, dpi=120)
+
+
+def _parity(axis: Any, name: str, unit: str, predicted: Tensor, truth: Tensor) -> None:
+    label = f"{name} [{unit}]" if unit else name
+    low, high = min(predicted.min(), truth.min()).item(), max(predicted.max(), truth.max()).item()
+    axis.plot([low, high], [low, high], color="0.6", linewidth=1)
+    axis.scatter(truth, predicted, s=8, alpha=0.4, linewidths=0, color="#1f6feb")
+    axis.set(xlabel=f"measured {label}", ylabel=f"predicted {label}", aspect="equal")
+    error = (predicted - truth).square().mean().sqrt()
+    axis.set_title(f"RMSE {error:.3g}, {len(truth):,} molecules", fontsize=10)
+
+
+def _curves(axes: Any, name: str, predicted: Tensor, truth: Tensor) -> None:
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    if len(truth) == 0 or truth.min() == truth.max():
+        return  # a curve needs both classes
+    wrong, right, _ = roc_curve(truth, predicted)
+    precision, recall, _ = precision_recall_curve(truth, predicted)
+    axes[0].plot(wrong, right, label=name)
+    axes[0].plot([0, 1], [0, 1], color="0.8", linewidth=1, zorder=0)
+    axes[0].set(xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal")
+    axes[1].plot(recall, precision, label=name)
+    axes[1].set(xlabel="recall", ylabel="precision", title="precision and recall", ylim=(0, 1.02))
+    axes[1].legend(fontsize=7)
+
+
+def _confusion(axis: Any, name: str, predicted: Tensor, truth: Tensor) -> None:
+    classes = predicted.shape[1]
+    counts = torch.bincount(truth.long() * classes + predicted.argmax(1), minlength=classes**2).view(classes, classes)
+    axis.imshow(counts, cmap="Blues")
+    for row in range(classes):
+        for column in range(classes):
+            axis.text(column, row, int(counts[row, column]), ha="center", va="center", fontsize=9)
+    axis.set(xlabel="predicted class", ylabel="true class", title=name, xticks=range(classes), yticks=range(classes))

@@ -1,0 +1,191 @@
+"""Regression and classification with missing labels: ``model(inputs) -> [B, outputs] -> masked loss, metrics per target``."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from molgraph.training.metrics import classification_metrics, multiclass_metrics, regression_metrics
+from molgraph.training.task import Task
+
+
+@dataclass(frozen=True)
+class SupervisedBatch:
+    """What a model reads, and what it should say."""
+
+    inputs: Any
+    """The model's input; has ``.to(device)``."""
+    targets: Tensor
+    """Targets ``[B, T]``; NaN where nothing was measured."""
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch on ``device``."""
+        return type(self)(self.inputs.to(device), self.targets.to(device))
+
+
+class Supervised(Task):
+    """A model that predicts one or more targets.
+
+    Args:
+        model: maps ``batch.inputs`` to ``[B, outputs]``.
+        names: name of each target.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, list(names)
+
+    def predict(self, inputs: Any) -> Tensor:
+        """Return predictions in the targets' own units, or probabilities."""
+        raise NotImplementedError
+
+    def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return the metrics of one target from its measured rows."""
+        raise NotImplementedError
+
+    def table(self, predicted: Tensor, targets: Tensor) -> dict[str, dict[str, float]]:
+        """Return the metrics of each target, over the rows where it was measured.
+
+        Args:
+            predicted: as :meth:`predict` returns, for all rows.
+            targets: ``[M, T]`` with NaN.
+        """
+        metrics = {}
+        for column, name in enumerate(self.names):
+            measured = ~targets[:, column].isnan()
+            metrics[name] = self.target_metrics(self.column(predicted, column)[measured], targets[measured, column])
+        return metrics
+
+    def column(self, predicted: Tensor, column: int) -> Tensor:
+        """Return the predictions of one target."""
+        return predicted[:, column]
+
+    def collect(self, batches: Iterable[SupervisedBatch]) -> tuple[Tensor, Tensor]:
+        """Return predictions and targets over all batches, on the CPU."""
+        pairs = [(self.predict(batch.inputs), batch.targets) for batch in batches]
+        return torch.cat([p for p, _ in pairs]).float().cpu(), torch.cat([t for _, t in pairs]).cpu()
+
+    def evaluate(self, batches: Iterable[SupervisedBatch]) -> dict[str, float]:
+        """Return each metric averaged over the targets for which it is defined."""
+        per_target = list(self.table(*self.collect(batches)).values())
+        means = {}
+        for name in per_target[0]:
+            values = torch.tensor([metrics[name] for metrics in per_target])
+            means[name] = values.nanmean().item()
+        return means
+
+
+class Regression(Supervised):
+    """Mean squared error of standardized targets.
+
+    Args:
+        model: maps inputs to ``[B, T]``.
+        names: name of each target.
+        mean: mean of each target over the training part ``[T]``.
+        std: standard deviation of each target over the training part ``[T]``.
+    """
+
+    monitor, mode = "rmse", "min"
+
+    def __init__(self, model: nn.Module, names: Sequence[str], mean: Tensor, std: Tensor) -> None:
+        super().__init__(model, names)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", torch.where(std > 0, std, 1.0).float())
+
+    def loss(self, batch: SupervisedBatch) -> Tensor:
+        """Return the mean squared error over the measured targets."""
+        wanted = (batch.targets - self.mean) / self.std
+        measured = ~wanted.isnan()
+        # The mask enters before the square: NaN times zero would still be NaN, in the gradient too.
+        error = torch.where(measured, self.model(batch.inputs).float() - wanted.nan_to_num(), 0.0)
+        return error.square().sum() / measured.sum().clamp(min=1)
+
+    def predict(self, inputs: Any) -> Tensor:
+        """Return predictions in the targets' units ``[B, T]``."""
+        return self.model(inputs) * self.std + self.mean
+
+    def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return RMSE, MAE and R²."""
+        return regression_metrics(predicted, targets)
+
+
+class Classification(Supervised):
+    """Binary cross-entropy, one or several yes-or-no targets.
+
+    Args:
+        model: maps inputs to logits ``[B, T]``.
+        names: name of each target.
+        positive_weight: weight of a positive row ``[T]``, for rare classes; ones for none.
+    """
+
+    monitor, mode = "auroc", "max"
+
+    def __init__(self, model: nn.Module, names: Sequence[str], positive_weight: Tensor) -> None:
+        super().__init__(model, names)
+        self.positive_weight: Tensor
+        self.register_buffer("positive_weight", positive_weight.float())
+
+    def loss(self, batch: SupervisedBatch) -> Tensor:
+        """Return the mean cross-entropy over the measured targets."""
+        measured = ~batch.targets.isnan()
+        losses = F.binary_cross_entropy_with_logits(
+            self.model(batch.inputs).float(), batch.targets.nan_to_num(), pos_weight=self.positive_weight, reduction="none"
+        )
+        return torch.where(measured, losses, 0.0).sum() / measured.sum().clamp(min=1)
+
+    def predict(self, inputs: Any) -> Tensor:
+        """Return the probability of each target ``[B, T]``."""
+        return self.model(inputs).sigmoid()
+
+    def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return AUROC, average precision and accuracy; NaN where all rows are of one class."""
+        return classification_metrics(predicted, targets)
+
+
+class MultiClass(Supervised):
+    """Cross-entropy over several classes for each target.
+
+    Args:
+        model: maps inputs to logits ``[B, sum of classes]``, the classes of target 0 first.
+        names: name of each target.
+        classes: number of classes of each target.
+        class_weight: weight of each class, in the order of the logits; ones for none.
+    """
+
+    monitor, mode = "accuracy", "max"
+
+    def __init__(self, model: nn.Module, names: Sequence[str], classes: Sequence[int], class_weight: Tensor) -> None:
+        super().__init__(model, names)
+        self.classes = list(classes)
+        self.class_weight: Tensor
+        self.register_buffer("class_weight", class_weight.float())
+
+    def loss(self, batch: SupervisedBatch) -> Tensor:
+        """Return the mean cross-entropy over the measured targets."""
+        total = batch.targets.new_zeros(())
+        logits = self.model(batch.inputs).float().split(self.classes, dim=1)
+        weights = self.class_weight.split(self.classes)
+        for column, (scores, weight) in enumerate(zip(logits, weights, strict=True)):
+            wanted = batch.targets[:, column]
+            labels = torch.where(wanted.isnan(), -1, wanted).long()
+            losses = F.cross_entropy(scores, labels, weight=weight, ignore_index=-1, reduction="none")
+            total = total + losses.sum()
+        return total / (~batch.targets.isnan()).sum().clamp(min=1)
+
+    def predict(self, inputs: Any) -> Tensor:
+        """Return the probability of each class ``[B, sum of classes]``."""
+        logits = self.model(inputs).float().split(self.classes, dim=1)
+        return torch.cat([scores.softmax(dim=1) for scores in logits], dim=1)
+
+    def column(self, predicted: Tensor, column: int) -> Tensor:
+        """Return the class probabilities of one target ``[B, classes]``."""
+        return predicted.split(self.classes, dim=1)[column]
+
+    def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return accuracy and macro-averaged F1."""
+        return multiclass_metrics(predicted, targets)
