@@ -50,7 +50,7 @@ class SimulationTask(Task):
         noise: spread of the velocity noise in length per frame.
     """
 
-    monitor = "rollout_mse"
+    monitor = "rollout_error"
     mode = "min"
 
     def __init__(self, simulator: Simulator, noise: float) -> None:
@@ -80,10 +80,10 @@ class SimulationTask(Task):
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Window]) -> dict[str, float]:
-        """Mean squared error of the positions, after 1 and 20 steps and over the whole rollout, in length squared."""
+        """Root mean squared error of the rollout, and that of its first and twentieth step, in connectivity radii."""
         errors = torch.stack([self._rollout_errors(batch) for batch in batches]).mean(0)
-        values = {"rollout_mse": errors.mean(), "mse_1": errors[0], "mse_20": errors[min(19, len(errors) - 1)]}
-        return {name: float(value) for name, value in values.items()}
+        chosen = {"rollout_error": errors.mean(), "error_1": errors[0], "error_20": errors[min(19, len(errors) - 1)]}
+        return {name: float(value.sqrt()) / self.simulator.scale.radius for name, value in chosen.items()}
 
     def _rollout_errors(self, batch: Window) -> Tensor:
         """Mean squared error ``[K]`` of each step of a rollout."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .kernels import load
 from .scenes import Scene
 
 
@@ -56,9 +57,9 @@ class SphSolver:
     """Steps done."""
 
     def __post_init__(self) -> None:
+        self._kernels = load("sph_kernels")
         import warp as wp
 
-        self._kernels = _kernels()
         self.moving = self.scene.species != "obstacle"
         self._allocate(wp)
         self._fluid = self._constants(wp)
@@ -109,10 +110,19 @@ class SphSolver:
             wp.zeros(number, dtype=wp.vec3, device=device) for _ in range(3)
         )
         self._solid = wp.array((~self.moving).astype(np.int32), dtype=int, device=device)
-        self._densities = wp.array(np.full(number, self.config.density), dtype=float, device=device)
+        self._densities = wp.array(self._still_densities(), dtype=float, device=device)
         self._old = wp.clone(self._densities)
         self._pressures = wp.zeros(number, dtype=float, device=device)
         self._cells, self._order = (wp.zeros(number, dtype=int, device=device) for _ in range(2))
+
+    def _still_densities(self) -> np.ndarray:
+        """Densities ``[N]`` of fluid at rest: under a free surface each particle carries what is above it."""
+        c, scene = self.config, self.scene
+        if not c.free_surface:
+            return np.full(len(scene.positions), c.density)
+        height = scene.positions @ -scene.gravity
+        depth = np.where(self.moving, height[self.moving].max() - height, 0.0)
+        return c.density * (1 + depth / c.sound_speed**2)
 
     def _constants(self, wp: ModuleType) -> Any:
         c, box = self.config, self.scene.box
@@ -176,11 +186,3 @@ def _spline_norm(h: float, dim: int) -> float:
     shape = sum(w * np.maximum(n - q, 0) ** 5 for w, n in ((1, 3), (-6, 2), (15, 1)))
     surface = 2 * math.pi * q if dim == 2 else 4 * math.pi * q**2
     return 1 / (float(np.trapezoid(shape * surface, q)) * h**dim)
-
-
-def _kernels() -> ModuleType:
-    try:
-        from . import sph_kernels
-    except ImportError as error:
-        raise ImportError("the solvers run on NVIDIA Warp: pip install 'molgraph[particles]'") from error
-    return sph_kernels

@@ -221,7 +221,7 @@ def forces(
     accelerations: wp.array(dtype=wp.vec3),
     pushes: wp.array(dtype=wp.vec3),
 ) -> None:
-    """Pressure, viscosity, transport velocity (Adami et al. 2013, eqs. 8, 13), artificial viscosity (Monaghan 1992)."""
+    """Pressure, viscosity, transport velocity (Adami et al. 2013, eqs. 8, 13), artificial viscosity (Antuono 2010)."""
     p = wp.tid()
     force = fluid.gravity
     push = wp.vec3(0.0, 0.0, 0.0)
@@ -256,7 +256,8 @@ def forces(
                             / (r * r + 0.01 * fluid.h * fluid.h)
                         )
                         force += volumes * viscous * relative
-                        closing = wp.min(wp.dot(relative, apart), 0.0) * fluid.h / (r * r + 0.01 * fluid.h * fluid.h)
+                        # on pairs that part as well: damping approach alone turns trembling into pressure
+                        closing = wp.dot(relative, apart) * fluid.h / (r * r + 0.01 * fluid.h * fluid.h)
                         if solid[q] == 0:
                             force += fluid.artificial * fluid.sound * closing * fluid.mass / fluid.density * gradient
                         push -= volumes * fluid.background * gradient

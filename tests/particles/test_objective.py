@@ -107,7 +107,7 @@ def test_a_mirrored_window_is_a_window_of_the_mirrored_world(frames):
 def test_checkpoints_are_judged_by_rollouts(scale, frames):
     task = SimulationTask(ConservativeSimulator(scale, 8, 1), 0.0)
     metrics = task.evaluate(ValidationWindows(frames, 5, 2).epoch(0))
-    assert task.monitor in metrics and metrics["rollout_mse"] > metrics["mse_1"] > 0
+    assert task.monitor in metrics and metrics["rollout_error"] > metrics["error_1"] > 0
 
 
 def test_a_trajectory_too_short_for_the_validation_is_named(frames):
