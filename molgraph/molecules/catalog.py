@@ -208,9 +208,7 @@ def _fetch(data_set: DataSet) -> Path:
         raise ValueError(f"data={data_set.name} has no public address; put {data_set.file} into MOLGRAPH_DATA")
     pooch.get_logger().setLevel("WARNING")
     try:
-        return Path(
-            pooch.retrieve(download.url, f"sha256:{download.sha256}", fname=data_set.file, path=cache_folder())
-        )
+        return Path(pooch.retrieve(download.url, f"sha256:{download.sha256}", fname=data_set.file, path=cache_folder()))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"data={data_set.name} could not be fetched from {download.url} ({type(error).__name__}); fetch it on a machine "

@@ -113,7 +113,16 @@ def _data(options: argparse.Namespace) -> None:
     from molgraph.molecules.catalog import DATA_SETS, SHIPPED
 
     table = Table(title="data= names of molecules with measured properties", title_justify="left")
-    for column in ("data=", "molecules", "task", "metric", "targets [unit]", "reference", "licence and origin", "where"):
+    for column in (
+        "data=",
+        "molecules",
+        "task",
+        "metric",
+        "targets [unit]",
+        "reference",
+        "licence and origin",
+        "where",
+    ):
         table.add_column(column, justify="right" if column == "molecules" else "left", overflow="fold")
     for data_set in DATA_SETS.values():
         targets = [f"{target.name} [{target.unit}]" if target.unit else target.name for target in data_set.targets]
@@ -129,4 +138,6 @@ def _data(options: argparse.Namespace) -> None:
             where if data_set.download or where == "in the package" else "pip install qm9pack, or in MOLGRAPH_DATA",
         )
     Console().print(table)
-    Console().print("one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=[y]'", highlight=False)
+    Console().print(
+        "one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=[y]'", highlight=False
+    )

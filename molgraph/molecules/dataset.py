@@ -65,7 +65,9 @@ def check_molecules(
     stored = cached("molecules", key, compute)
     texts, valid = stored["text"].tolist(), stored["valid"].tolist()
     bad = [
-        Rejected(table.lines[i], table.smiles[i], f"not a SMILES: {texts[i]}") for i in range(len(table)) if not valid[i]
+        Rejected(table.lines[i], table.smiles[i], f"not a SMILES: {texts[i]}")
+        for i in range(len(table))
+        if not valid[i]
     ]
     good = [index for index in range(len(table)) if valid[index]]
     checked = table.keep(good, bad)

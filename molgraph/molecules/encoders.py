@@ -91,9 +91,7 @@ class GAT(Convolutional):
 
     conv_class: type[nn.Module] = GATConv
 
-    def __init__(
-        self, node_width: int, edge_width: int, heads: int = 4, **options: int | float | str | bool
-    ) -> None:
+    def __init__(self, node_width: int, edge_width: int, heads: int = 4, **options: int | float | str | bool) -> None:
         self.heads = heads
         super().__init__(node_width, edge_width, **options)
 
@@ -185,5 +183,3 @@ class DMPNN(GraphEncoder):
         incoming = segment_sum(edges, graph.dst, graph.offsets)
         nodes = (self.atom_out(graph.node_features) + self.message_out(incoming)).relu()
         return self.dropout(self.norm(nodes))
-
-

@@ -117,7 +117,9 @@ class PropertyExperiment(Experiment):
         balance: bool = False,
     ) -> None:
         if "_target_" in data:
-            raise ValueError("this data set is not a table of molecules; choose data=aqsoldb, data=csv, ... or another task")
+            raise ValueError(
+                "this data set is not a table of molecules; choose data=aqsoldb, data=csv, ... or another task"
+            )
         self.config, self.console, self.balance = DataConfig(**data), console, balance
         self.model_config = model
         self.table, self.canonical = self._read(folder)
@@ -151,7 +153,9 @@ class PropertyExperiment(Experiment):
 
     def _describe(self) -> None:
         counts = " + ".join(f"{len(getattr(self.split, part)):,} {part}" for part in splits.PARTS)
-        names = ", ".join(f"{target.name} [{target.unit}]" if target.unit else target.name for target in self.table.targets)
+        names = ", ".join(
+            f"{target.name} [{target.unit}]" if target.unit else target.name for target in self.table.targets
+        )
         self.console.print(
             f"[bold]{self.table.name}[/]: {len(self.table):,} molecules, {self.table.kind} of {names}\n"
             f"{self.config.split} split {self.split_hash[:12]}: {counts}",
@@ -160,7 +164,8 @@ class PropertyExperiment(Experiment):
         doubled = splits.straddling(self.split, self.canonical)
         if doubled:
             self.console.print(
-                f"[yellow]{doubled} molecules have rows in more than one part[/]: the table's own split says so", highlight=False
+                f"[yellow]{doubled} molecules have rows in more than one part[/]: the table's own split says so",
+                highlight=False,
             )
 
     def _build_task(self) -> Supervised:

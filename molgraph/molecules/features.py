@@ -45,9 +45,7 @@ _CHIRALITIES = tuple(
     int(getattr(Chem.ChiralType, f"CHI_{name}")) for name in ("UNSPECIFIED", "TETRAHEDRAL_CW", "TETRAHEDRAL_CCW")
 )
 _BOND_TYPES = tuple(int(getattr(Chem.BondType, name)) for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
-_BOND_STEREOS = tuple(
-    int(getattr(Chem.BondStereo, f"STEREO{name}")) for name in ("NONE", "Z", "E", "CIS", "TRANS")
-)
+_BOND_STEREOS = tuple(int(getattr(Chem.BondStereo, f"STEREO{name}")) for name in ("NONE", "Z", "E", "CIS", "TRANS"))
 
 ATOM_FEATURES = (
     Feature("atomic number", tuple(range(1, 101))),
@@ -176,5 +174,3 @@ class CodeBook(dict[Any, int]):
         """Number a code that is seen for the first time."""
         self[code] = number = len(self)
         return number
-
-

@@ -72,11 +72,18 @@ def fingerprints(
     """
 
     def compute() -> dict[str, NDArray[Any]]:
-        parts = list(map_chunks(_Fingerprint(standardization), smiles, workers, "computing descriptors", console, chunk=100))
+        parts = list(
+            map_chunks(_Fingerprint(standardization), smiles, workers, "computing descriptors", console, chunk=100)
+        )
         return {"counts": np.concatenate([p[0] for p in parts]), "descriptors": np.concatenate([p[1] for p in parts])}
 
-    key = content_key(rdBase.rdkitVersion, standardization, MORGAN_RADIUS, MORGAN_BITS, [name for name, _ in DESCRIPTORS], texts=smiles)
+    key = content_key(
+        rdBase.rdkitVersion,
+        standardization,
+        MORGAN_RADIUS,
+        MORGAN_BITS,
+        [name for name, _ in DESCRIPTORS],
+        texts=smiles,
+    )
     arrays = cached("fingerprints", key, compute)
     return arrays["counts"], arrays["descriptors"]
-
-

@@ -67,7 +67,9 @@ class TrainedModel:
         content = load_checkpoint(path if path.suffix == ".pt" else path / "best.pt")
         self.config, state = yaml.safe_load(content["config"]), yaml.safe_load(content["state"])
         if "targets" not in state:
-            raise ValueError(f"{run} predicts no property of molecules; it was trained with task {self.config['task']['_target_']}")
+            raise ValueError(
+                f"{run} predicts no property of molecules; it was trained with task {self.config['task']['_target_']}"
+            )
         self.state = state
         self.names = [target["name"] for target in state["targets"]]
         self.units = [target["unit"] for target in state["targets"]]
@@ -81,7 +83,9 @@ class TrainedModel:
         options = dict(self.config["model"])
         predictor = locate(options.pop("_target_"))
         standardization = DataConfig(**self.config["data"]).standardization()
-        model = predictor.restore(self.state["model"], self.state["outputs"], standardization=standardization, **options)
+        model = predictor.restore(
+            self.state["model"], self.state["outputs"], standardization=standardization, **options
+        )
         task = make_task(model, self.names, self.state["kind"], self.state["statistics"])
         task.load_state_dict(weights)
         return task.to(self.device).eval()
@@ -179,7 +183,9 @@ def predict_file(
         reader = csv.reader(file, delimiter=delimiter)
         header = read_header(reader, source, delimiter)
         if smiles_column not in header:
-            raise ValueError(f"{source} has no column {smiles_column!r}; its columns are {', '.join(header)} (--smiles-column)")
+            raise ValueError(
+                f"{source} has no column {smiles_column!r}; its columns are {', '.join(header)} (--smiles-column)"
+            )
         position = header.index(smiles_column)
         writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
         writer.writerow(header + model.columns())
@@ -220,7 +226,9 @@ def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimit
         raise ValueError(f"{source} has no row that can be predicted; the first says: {predictions[0].error}")
     targets = torch.from_numpy(_relabel(table.values[used], table.classes, model.classes)).float()
     metrics = model.task.table(torch.tensor([predictions[row].values for row in used]), targets)
-    shown = Table(title=f"{source}: {len(used):,} molecules, {len(predictions) - len(used) + len(table.rejected)} left out")
+    shown = Table(
+        title=f"{source}: {len(used):,} molecules, {len(predictions) - len(used) + len(table.rejected)} left out"
+    )
     for title in ("target", "unit", *(name.upper() for name in metrics[model.names[0]])):
         shown.add_column(title)
     for name, unit in zip(model.names, model.units, strict=True):

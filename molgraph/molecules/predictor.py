@@ -135,7 +135,9 @@ class GraphPredictor(nn.Module):
     def encode(self, smiles: Sequence[str], workers: int | None = None, console: Console | None = None) -> Encoded:
         """Return a data set of valid SMILES as the model reads it, featurized once and cached."""
         graphs = molecule_graphs(smiles, self.standardization, workers, console)
-        return EncodedGraphs(graphs, fingerprints(smiles, self.standardization, workers, console) if self.uses_descriptors else None)
+        return EncodedGraphs(
+            graphs, fingerprints(smiles, self.standardization, workers, console) if self.uses_descriptors else None
+        )
 
     def featurizer(self) -> GraphFeaturizer:
         """Return the function that reads any SMILES, for use in other processes."""

@@ -161,7 +161,9 @@ def read_table(source: Source) -> MoleculeTable:
         smiles_at = _position(header, source.smiles_column, str(path))
         names = list(source.targets) or [target.name for target in known.values()]
         if not names:
-            raise ValueError(f"data.targets is empty; name the columns to predict, for example data.targets=[{header[-1]}]")
+            raise ValueError(
+                f"data.targets is empty; name the columns to predict, for example data.targets=[{header[-1]}]"
+            )
         target_at = [_position(header, name, str(path)) for name in names]
         rows, lines = [], []
         for row in reader:
@@ -224,7 +226,9 @@ def _parse_targets(
                 problems.setdefault(row, f"{name} is {text!r}, which is not a number")
                 continue
             if kind == "classification" and values[row, column] not in (0.0, 1.0):
-                problems.setdefault(row, f"{name} is {text!r}; a class is 0 or 1 (for more classes use data.kind=multiclass)")
+                problems.setdefault(
+                    row, f"{name} is {text!r}; a class is 0 or 1 (for more classes use data.kind=multiclass)"
+                )
             elif not np.isfinite(values[row, column]):
                 problems.setdefault(row, f"{name} is {text!r}, which is not a finite number")
     return values, classes, problems

@@ -117,7 +117,9 @@ class AttentiveContext(nn.Module):
             message_score = self.score_message(nodes).index_select(0, graph.src)
             weights = segment_softmax(self.activation(node_score + message_score), graph.dst, graph.offsets)
             rows = self.transform(nodes).unsqueeze(1)
-            context = weighted_neighbor_sum(rows, weights, graph.src, graph.dst, graph.offsets, graph.reverse).squeeze(1)
+            context = weighted_neighbor_sum(rows, weights, graph.src, graph.dst, graph.offsets, graph.reverse).squeeze(
+                1
+            )
         else:
             scores = self.activation(node_score + self.score_message(messages))
             weights = segment_softmax(scores, graph.dst, graph.offsets)

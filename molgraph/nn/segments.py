@@ -27,9 +27,7 @@ def bag(values: Tensor, index: Tensor, offsets: Tensor, weights: Tensor | None =
     """
     if values.shape[0] == 0 or index.shape[0] == 0:
         return values.new_zeros(offsets.shape[0] - 1, values.shape[1])
-    return F.embedding_bag(
-        index, values, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
-    )
+    return F.embedding_bag(index, values, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
 
 class _SegmentSum(torch.autograd.Function):

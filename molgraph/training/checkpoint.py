@@ -29,7 +29,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is truncated or not a checkpoint of molgraph ({reason[:120]}); train again") from error
+        raise ValueError(
+            f"{path} is truncated or not a checkpoint of molgraph ({reason[:120]}); train again"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not a checkpoint of molgraph; give the folder that `molgraph train` printed")
     return content

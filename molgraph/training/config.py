@@ -8,9 +8,7 @@ from typing import Any
 
 import yaml
 
-CONF = next(
-    path for path in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf") if path.is_dir()
-)
+CONF = next(path for path in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf") if path.is_dir())
 """The folder of configuration files: inside the package in a wheel, beside it in a clone or an editable install."""
 
 
@@ -77,7 +75,9 @@ def locate(target: str) -> Any:
     """
     module, _, name = target.rpartition(".")
     if not module.startswith("molgraph"):
-        raise ValueError(f"_target_ {target!r} lies outside molgraph; configurations may only name molgraph's own classes")
+        raise ValueError(
+            f"_target_ {target!r} lies outside molgraph; configurations may only name molgraph's own classes"
+        )
     try:
         return getattr(importlib.import_module(module), name)
     except (ModuleNotFoundError, AttributeError) as error:
@@ -108,5 +108,7 @@ def read_config(run: Path) -> dict[str, Any]:
     """
     path = Path(run) / "config.yaml"
     if not path.is_file():
-        raise ValueError(f"{run} is not a run folder (it has no config.yaml); give the folder that `molgraph train` printed")
+        raise ValueError(
+            f"{run} is not a run folder (it has no config.yaml); give the folder that `molgraph train` printed"
+        )
     return yaml.safe_load(path.read_text())

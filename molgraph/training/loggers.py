@@ -69,7 +69,12 @@ class WandbLogger:
             identity.write_text(wandb.util.generate_id())
         os.environ.setdefault("WANDB_SILENT", "true")
         self.run = wandb.init(
-            project=project, dir=folder, config=config, id=identity.read_text().strip(), resume="allow", name=folder.name
+            project=project,
+            dir=folder,
+            config=config,
+            id=identity.read_text().strip(),
+            resume="allow",
+            name=folder.name,
         )
 
     def log(self, row: dict[str, float]) -> None:

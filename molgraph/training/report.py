@@ -74,7 +74,11 @@ class PropertyReport:
             from molgraph.training.checkpoint import load_checkpoint
 
             progress = load_checkpoint(folder / "last.pt")["progress"]
-            sizes |= {"seconds": round(progress["seconds"], 2), "best_epoch": progress["best_epoch"], "steps": progress["step"]}
+            sizes |= {
+                "seconds": round(progress["seconds"], 2),
+                "best_epoch": progress["best_epoch"],
+                "steps": progress["step"],
+            }
         return sizes
 
     def _write_predictions(
@@ -94,7 +98,9 @@ class PropertyReport:
         table.add_column("unit")
         for name in shown:
             table.add_column(f"{name.upper()} ({BETTER[name]})", justify="right")
-            table.add_column("mean predictor" if isinstance(self.task, Regression) else "constant", justify="right", style="dim")
+            table.add_column(
+                "mean predictor" if isinstance(self.task, Regression) else "constant", justify="right", style="dim"
+            )
         table.add_column("molecules", justify="right")
         for column, name in enumerate(self.task.names):
             cells = []

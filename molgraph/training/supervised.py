@@ -134,7 +134,10 @@ class Classification(Supervised):
         """Return the mean cross-entropy over the measured targets."""
         measured = ~batch.targets.isnan()
         losses = F.binary_cross_entropy_with_logits(
-            self.model(batch.inputs).float(), batch.targets.nan_to_num(), pos_weight=self.positive_weight, reduction="none"
+            self.model(batch.inputs).float(),
+            batch.targets.nan_to_num(),
+            pos_weight=self.positive_weight,
+            reduction="none",
         )
         return torch.where(measured, losses, 0.0).sum() / measured.sum().clamp(min=1)
 

@@ -167,7 +167,9 @@ class Trainer:
         with self._averaged_weights():
             metrics = evaluate(self.task, val, self.device)
             value = metrics[self.task.monitor]
-            better = progress.best is None or (value < progress.best if self.task.mode == "min" else value > progress.best)
+            better = progress.best is None or (
+                value < progress.best if self.task.mode == "min" else value > progress.best
+            )
             if better:
                 progress.best, progress.best_epoch = value, progress.epoch
                 self._save(self.folder / "best.pt", {"epoch": progress.epoch})
