@@ -139,7 +139,9 @@ class AdditiveScore(nn.Module):
 
 
 class DotScore(nn.Module):
-    """score(s, h) = s W h (Luong et al. 2015, eq. 8, the score "general").
+    """score(s, h) = s W h / sqrt(d) (Luong et al. 2015, eq. 8, the score "general"; scaled as in Vaswani et al. 2017).
+
+    Without the scale the softmax is too sharp at the start and attention learns later.
 
     Args:
         query: size of s.
@@ -156,7 +158,7 @@ class DotScore(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Query [B, T, D] and `keys(memory)` to scores [B, T, S]."""
-        return query @ keys.transpose(1, 2)
+        return query @ keys.transpose(1, 2) / math.sqrt(query.shape[-1])
 
 
 def rotate(x: Tensor, first: int = 0) -> Tensor:

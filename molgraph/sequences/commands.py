@@ -29,7 +29,7 @@ def add_generate(subparsers: Any) -> None:
         "--fcd", action="store_true", help="add the Fréchet ChemNet distance (pip install 'molgraph[fcd]')"
     )
     parser.add_argument("-o", "--out", type=Path, help="CSV file (default: generated.csv in the run folder)")
-    parser.set_defaults(handler=_generate)
+    parser.set_defaults(run_verb=_generate)
 
 
 def _generate(arguments: argparse.Namespace) -> None:
@@ -58,7 +58,7 @@ def add_translate(subparsers: Any) -> None:
     parser.add_argument("-i", "--input", type=Path, help="CSV file with the column of the sources, or one text a line")
     parser.add_argument("-o", "--out", type=Path, help="CSV file to write")
     parser.add_argument("--picture", type=Path, help="PNG file for the attention of the first translation")
-    parser.set_defaults(handler=_translate)
+    parser.set_defaults(run_verb=_translate)
 
 
 def _translate(arguments: argparse.Namespace) -> None:

@@ -97,6 +97,8 @@ class RecurrentState:
     """What attention looks at."""
     keys: Tensor | None
     """The memory as the score wants it."""
+    fed: Tensor | None
+    """With attention: what the last step saw and thought [B, D], read again by the next one."""
 
     def select(self, rows: Tensor) -> RecurrentState:
         """See `DecoderState`."""
@@ -105,15 +107,16 @@ class RecurrentState:
             self.extra[rows],
             None if self.memory is None else self.memory.select(rows),
             None if self.keys is None else self.keys[rows],
+            None if self.fed is None else self.fed[rows],
         )
 
 
 class RecurrentDecoder(Decoder):
     """An RNN that writes, with or without attention on what an encoder read.
 
-    Without attention the source's summary starts the state and is added to each token (Cho et al. 2014, eq. 7-8). With
-    it, each output also sees a weighted mean of the source states. Bahdanau's additive score stands in Luong's place,
-    after the recurrent layers (Luong et al. 2015, eq. 5) and not before: teacher forcing runs all steps in one kernel.
+    Without attention the source's summary starts the state and is added to each token (Cho et al. 2014, eq. 7-8), and
+    all steps run in one kernel. With it, each step also sees a weighted mean of the source states and hands what it saw to
+    the next one: Luong et al. 2015, eq. 5 and section 3.3, with their dot score or with Bahdanau's additive one.
 
     Args:
         shape: cell, width, layers, dropout and attention.
@@ -125,7 +128,9 @@ class RecurrentDecoder(Decoder):
     def __init__(self, shape: RecurrentShape, tokens: int, memory: int = 0, condition: int = 0) -> None:
         super().__init__()
         self.embedding = nn.Embedding(tokens, shape.width, padding_idx=PAD)
-        self.cells = nn.ModuleList(make_cell(shape.cell, shape.width, shape.width) for _ in range(shape.layers))
+        has_attention = memory > 0 and shape.attention != "none"
+        sizes = [shape.width * (1 + has_attention), *[shape.width] * (shape.layers - 1)]
+        self.cells = nn.ModuleList(make_cell(shape.cell, size, shape.width) for size in sizes)
         self.condition = Conditioning(condition, shape.width)
         self.dropout = nn.Dropout(shape.dropout)
         self.out = nn.Linear(shape.width, tokens)
@@ -138,11 +143,13 @@ class RecurrentDecoder(Decoder):
     def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
         """See `Decoder.forward`."""
         state = self.start(len(tokens), tokens.shape[1], memory, condition)
-        outputs = self._read(tokens, state)
-        if memory is not None and self.combine is not None:
-            context = self._weights(outputs, state) @ memory.states
-            outputs = torch.tanh(self.combine(torch.cat([context, outputs], dim=-1)))
-        return self.out(self.dropout(outputs))
+        x = self.embedding(tokens) + state.extra.unsqueeze(1)
+        if state.keys is not None:
+            outputs, _ = self._read_with_attention(x, state)
+            return self.out(self.dropout(outputs))
+        for cell, before in zip(self.cells, state.layers, strict=True):
+            x = cell(self.dropout(x), before)
+        return self.out(self.dropout(x))
 
     def start(
         self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
@@ -160,40 +167,44 @@ class RecurrentDecoder(Decoder):
         extra = self.out.weight.new_zeros(rows, width) if extra is None else extra
         parts = iter(flat.split(width, dim=1))
         layers = tuple(tuple(next(parts) for _ in range(count)) for count in self.parts)
-        return RecurrentState(layers, extra, memory, keys)
+        return RecurrentState(layers, extra, memory, keys, None if keys is None else extra.new_zeros(rows, width))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
         """See `Decoder.step`."""
         if not isinstance(state, RecurrentState):
             raise TypeError(f"a RecurrentDecoder goes on from its own state, not from {type(state).__name__}")
-        x, layers = self.embedding(tokens) + state.extra, []
-        for cell, before in zip(self.cells, state.layers, strict=True):
-            layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
-            x = layers[-1][0]
-        if state.memory is not None and self.combine is not None:
-            context = (self._weights(x.unsqueeze(1), state) @ state.memory.states).squeeze(1)
-            x = torch.tanh(self.combine(torch.cat([context, x], dim=-1)))
-        return self.out(self.dropout(x)), replace(state, layers=tuple(layers))
+        output, state, _ = self._step(self.embedding(tokens) + state.extra, state)
+        return self.out(self.dropout(output)), state
 
     def attention(self, tokens: Tensor, memory: Memory, condition: Tensor | None = None) -> Tensor:
         """See `Decoder.attention`."""
         if self.score is None:
             raise ValueError("this decoder was trained with attention=none; there is nothing to draw")
         state = self.start(len(tokens), tokens.shape[1], memory, condition)
-        return self._weights(self._read(tokens, state), state)
+        return self._read_with_attention(self.embedding(tokens) + state.extra.unsqueeze(1), state)[1]
 
-    def _read(self, tokens: Tensor, state: RecurrentState) -> Tensor:
-        x = self.embedding(tokens) + state.extra.unsqueeze(1)
+    def _read_with_attention(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
+        """Vectors of tokens [B, T, D] to outputs [B, T, D] and attention [B, T, S], step by step."""
+        outputs, maps = [], []
+        for token in x.unbind(1):
+            output, state, weights = self._step(token, state)
+            outputs.append(output)
+            maps.append(weights)
+        return torch.stack(outputs, dim=1), torch.stack(maps, dim=1)
+
+    def _step(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState, Tensor]:
+        """The vector of one token [B, D] to the output [B, D], the new state and the attention [B, S]."""
+        x, layers = x if state.fed is None else torch.cat([x, state.fed], dim=-1), []
         for cell, before in zip(self.cells, state.layers, strict=True):
-            x = cell(self.dropout(x), before)
-        return x
-
-    def _weights(self, outputs: Tensor, state: RecurrentState) -> Tensor:
-        if self.score is None or state.memory is None or state.keys is None:
-            raise ValueError("this decoder was trained without attention")
-        scores = self.score(outputs, state.keys).float()
-        weights = scores.masked_fill(~state.memory.mask.unsqueeze(1), -torch.inf).softmax(-1)
-        return weights.to(state.memory.states.dtype)
+            layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
+            x = layers[-1][0]
+        weights = x.new_zeros(len(x), 0)
+        if state.memory is not None and self.score is not None and self.combine is not None:
+            scores = self.score(x.unsqueeze(1), state.keys).squeeze(1).float()
+            weights = scores.masked_fill(~state.memory.mask, -torch.inf).softmax(-1).to(x.dtype)
+            context = (weights.unsqueeze(1) @ state.memory.states).squeeze(1)
+            x = torch.tanh(self.combine(torch.cat([context, x], dim=-1)))
+        return x, replace(state, layers=tuple(layers), fed=None if state.fed is None else x), weights
 
 
 def make_score(name: str, query: int, memory: int) -> AdditiveScore | DotScore | None:

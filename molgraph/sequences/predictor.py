@@ -1,4 +1,4 @@
-"""Property prediction from strings: one value a molecule, or one a atom.
+"""Property prediction from strings: one value a molecule, or one an atom.
 
 SMILES -> tokens (randomized anew each epoch) -> encoder -> pooling -> head -> [B, outputs]
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
-from molgraph.molecules.smiles import randomize
+from molgraph.molecules.smiles import InvalidSmiles, Standardization, canonicalize, parse, randomize
 from molgraph.sequences.architecture import make_encoder, make_shape
 from molgraph.sequences.batch import TokenBatch, pad
 from molgraph.sequences.pooling import Pooling
@@ -32,6 +33,8 @@ class Reading:
     """Write each molecule anew, from a random atom, in each training epoch (Bjerrum 2017)."""
     longest: int = LONGEST
     """Tokens at most, `<bos>` and `<eos>` included."""
+    average: int = 1
+    """Outside training, average the prediction over so many random writings; 1 reads the molecule as given."""
     seed: int = 0
     """Of the random writings."""
 
@@ -64,8 +67,6 @@ class EncodedSmiles:
     """What the numbers mean."""
     reading: Reading
     """How a randomized one is encoded."""
-    copies: int = 1
-    """Random writings of each molecule to average over outside training; 1 keeps the given one."""
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -89,8 +90,9 @@ class EncodedSmiles:
         """
         if epoch is not None and self.reading.randomize:
             return SmilesBatch(pad([self._written(row, epoch, 1)[0] for row in rows]))
-        if epoch is None and self.copies > 1:
-            return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, self.copies)]), self.copies)
+        copies = self.reading.average
+        if epoch is None and copies > 1:
+            return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, copies)]), copies)
         return SmilesBatch(pad([self.tokens[row] for row in rows]))
 
     def atom_batch(self, rows: Sequence[int]) -> SmilesBatch:
@@ -110,6 +112,38 @@ class EncodedSmiles:
         return [tokens if len(tokens) <= self.reading.longest else self.tokens[row] for tokens in rows]
 
 
+@dataclass(frozen=True)
+class SmilesFeaturizer:
+    """Any SMILES to tokens, bad ones reported; runs in worker processes."""
+
+    vocabulary: Vocabulary
+    """Of the training part."""
+    reading: Reading
+    """How a SMILES becomes tokens."""
+    standardization: Standardization | None
+    """What is done to a molecule before."""
+
+    def __call__(self, smiles: Sequence[str]) -> tuple[EncodedSmiles, dict[int, str]]:
+        """The molecules that can be read, in order, and for each other row its reason."""
+        texts, tokens, errors, longest = [], [], {}, self.reading.longest
+        for row, text in enumerate(smiles):
+            try:
+                text = standardized(text, self.standardization)
+            except InvalidSmiles as error:
+                errors[row] = error.reason
+                continue
+            numbers = [BOS, *self.vocabulary.encode(text), EOS]
+            if len(numbers) > longest:
+                errors[row] = (
+                    f"it has {len(numbers) - 2} tokens and the model reads {longest - 2}; "
+                    f"leave it out, or train with model.longest={len(numbers)}"
+                )
+                continue
+            texts.append(text)
+            tokens.append(numbers)
+        return EncodedSmiles(texts, tokens, self.vocabulary, self.reading), errors
+
+
 class SequencePredictor(nn.Module):
     """Reads a SMILES and predicts properties of the molecule.
 
@@ -119,12 +153,20 @@ class SequencePredictor(nn.Module):
         shape: node of `make_shape`: a recurrent encoder when it names a cell, else a Transformer.
         pooling: `last`, `mean`, `max`, `attention` or `pma`.
         reading: how a SMILES becomes tokens.
+        standardization: what is done to a molecule before it is read.
     """
 
     def __init__(
-        self, vocabulary: Vocabulary, outputs: int, shape: dict[str, Any], pooling: str, reading: Reading
+        self,
+        vocabulary: Vocabulary,
+        outputs: int,
+        shape: dict[str, Any],
+        pooling: str,
+        reading: Reading,
+        standardization: Standardization | None = None,
     ) -> None:
         super().__init__()
+        self.standardization = standardization
         self.vocabulary, self.reading = vocabulary, reading
         self.shape, self.kind = dict(shape), pooling
         self.encoder = make_encoder(make_shape(self.shape), len(vocabulary), reading.longest)
@@ -139,10 +181,8 @@ class SequencePredictor(nn.Module):
         outputs: int,
         shape: dict[str, Any],
         pooling: str = "mean",
-        notation: Notation = "smiles",
-        randomize: bool = False,
-        longest: int = LONGEST,
-        seed: int = 0,
+        standardization: Standardization | None = None,
+        **reading: Any,
     ) -> Self:
         """Makes a predictor whose vocabulary is that of the training part.
 
@@ -151,13 +191,19 @@ class SequencePredictor(nn.Module):
             outputs: values a molecule.
             shape: see the class.
             pooling: see the class.
-            notation: see `Reading`.
-            randomize: see `Reading`; the vocabulary then has the tokens of random writings too.
-            longest: see `Reading`.
-            seed: see `Reading`.
+            standardization: what is done to a molecule before it is read.
+            reading: the fields of `Reading`; with `randomize` the vocabulary has the tokens of random writings too.
+
+        Raises:
+            ValueError: if a field is unknown.
         """
-        reading = Reading(notation, randomize, longest, seed)
-        return cls(build_vocabulary(smiles, reading), outputs, shape, pooling, reading)
+        known = [field.name for field in fields(Reading)]
+        unknown = sorted(set(reading) - set(known))
+        if unknown:
+            raise ValueError(f"model does not take {', '.join(unknown)}; it takes shape, pooling, {', '.join(known)}")
+        how = Reading(**reading)
+        texts = [standardized(text, standardization) for text in smiles]
+        return cls(build_vocabulary(texts, how), outputs, shape, pooling, how, standardization)
 
     def state(self) -> dict[str, Any]:
         """Plain values that `restore` rebuilds the predictor from (without its weights)."""
@@ -169,29 +215,47 @@ class SequencePredictor(nn.Module):
         }
 
     @classmethod
-    def restore(cls, state: dict[str, Any], outputs: int, **_: Any) -> Self:
+    def restore(
+        cls, state: dict[str, Any], outputs: int, standardization: Standardization | None = None, **_: Any
+    ) -> Self:
         """The inverse of `state`; other options of the configuration are in the state already."""
-        vocabulary = Vocabulary.restore(state["vocabulary"])
-        return cls(vocabulary, outputs, state["shape"], state["pooling"], Reading(**state["reading"]))
+        vocabulary, reading = Vocabulary.restore(state["vocabulary"]), Reading(**state["reading"])
+        return cls(vocabulary, outputs, state["shape"], state["pooling"], reading, standardization)
 
-    def encode(self, smiles: Sequence[str], copies: int = 1) -> EncodedSmiles:
-        """Molecules to tokens; an unknown token becomes `<unk>`, see `EncodedSmiles.unknown`.
+    def encode(
+        self,
+        smiles: Sequence[str],
+        workers: int | None = None,
+        console: Console | None = None,
+        average: int | None = None,
+    ) -> EncodedSmiles:
+        """Molecules to tokens; an unknown token becomes `<unk>`, is counted and said.
 
         Args:
             smiles: valid SMILES.
-            copies: random writings of each to average the prediction over, outside training.
+            workers: not needed, reading is fast.
+            console: where unknown tokens are told.
+            average: in place of `Reading.average`.
 
         Raises:
             ValueError: if a SMILES is longer than the model reads.
         """
-        tokens = [[BOS, *self.vocabulary.encode(text), EOS] for text in smiles]
-        for row, numbers in enumerate(tokens):
-            if len(numbers) > self.reading.longest:
-                raise ValueError(
-                    f"row {row}: {smiles[row]!r} has {len(numbers) - 2} tokens and the model reads "
-                    f"{self.reading.longest - 2}; leave it out, or train with model.longest={len(numbers)}"
-                )
-        return EncodedSmiles(list(smiles), tokens, self.vocabulary, self.reading, copies)
+        reading = self.reading if average is None else replace(self.reading, average=average)
+        encoded, errors = SmilesFeaturizer(self.vocabulary, reading, self.standardization)(smiles)
+        for row, reason in errors.items():
+            raise ValueError(f"row {row}: {smiles[row]!r} cannot be read ({reason})")
+        if console is not None and encoded.unknown:
+            first = min(encoded.unknown)
+            console.print(
+                f"[yellow]{len(encoded.unknown)} molecules have tokens that the training part does not have[/], "
+                f"read as <unk>; the first is row {first}: {', '.join(encoded.unknown[first])}",
+                highlight=False,
+            )
+        return encoded
+
+    def featurizer(self) -> SmilesFeaturizer:
+        """The function that reads any SMILES, for use in other processes."""
+        return SmilesFeaturizer(self.vocabulary, self.reading, self.standardization)
 
     def forward(self, batch: SmilesBatch) -> Tensor:
         """Predictions [B, outputs], the mean over the copies of each molecule."""
@@ -229,11 +293,23 @@ def average_over_writings(
     """
     if copies < 2:
         raise ValueError(f"a spread needs at least 2 writings of a molecule, not {copies}")
-    encoded = predictor.encode(smiles, copies)
+    encoded = predictor.encode(smiles, average=copies)
     device = next(predictor.parameters()).device
     batches = [range(start, min(start + batch_size, len(smiles))) for start in range(0, len(smiles), batch_size)]
     values = torch.cat([predictor.copies(encoded.batch(rows).to(device)) for rows in batches])
     return values.mean(1), values.std(1)
+
+
+def standardized(smiles: str, standardization: Standardization | None) -> str:
+    """The text that is read: as given where nothing is to be done to the molecule, else its canonical SMILES.
+
+    Raises:
+        InvalidSmiles: if it is no molecule.
+    """
+    if standardization is None or standardization == Standardization():
+        parse(smiles)
+        return smiles.strip()
+    return canonicalize(smiles, standardization)
 
 
 def build_vocabulary(smiles: Sequence[str], reading: Reading) -> Vocabulary:

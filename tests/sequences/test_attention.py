@@ -101,7 +101,7 @@ def test_additive_scores_are_those_of_the_paper():
 
 def test_dot_scores_are_those_of_the_paper():
     score, s, h = DotScore(4, 6), torch.randn(2, 3, 4), torch.randn(2, 7, 6)
-    torch.testing.assert_close(score(s, score.keys(h))[1, 2, 4], s[1, 2] @ score.memory.weight @ h[1, 4], **CLOSE)
+    torch.testing.assert_close(score(s, score.keys(h))[1, 2, 4], s[1, 2] @ score.memory.weight @ h[1, 4] / 2, **CLOSE)
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -39,7 +39,7 @@ def test_texts_and_a_file_exclude_each_other():
     for arguments in (["translate", "runs/y"], ["translate", "runs/y", "CC", "-i", "in.csv"]):
         parsed = parse(*arguments)
         with pytest.raises(ValueError, match="not both and not neither"):
-            parsed.handler(parsed)
+            parsed.run_verb(parsed)
 
 
 def test_parsing_does_not_import_torch():
@@ -53,6 +53,6 @@ def test_the_verbs_reach_their_functions(monkeypatch):
     monkeypatch.setattr("molgraph.sequences.translate.translate", lambda *arguments: called.update(translate=arguments))
     for arguments in (["generate", "runs/x", "--want", "LogP=1"], ["translate", "runs/y", "CC"]):
         parsed = parse(*arguments)
-        parsed.handler(parsed)
+        parsed.run_verb(parsed)
     assert called["generate"][3] == {"logp": 1.0}
     assert called["translate"][1] == ["CC"]

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from rich.console import Console
 
-from molgraph.molecules.smiles import parse
+from molgraph.molecules.smiles import Standardization, parse
 from molgraph.sequences.predictor import AtomPredictor, SequencePredictor, average_over_writings
 
 SMILES = [
@@ -98,7 +99,7 @@ def test_averaging_over_writings_gives_a_mean_and_a_spread():
     assert mean.shape == spread.shape == (len(SMILES), 2)
     assert spread[4].max() < 1e-6  # methane can be written in one way only
     assert spread[3].min() > 1e-6
-    encoded = model.encode(SMILES, copies=10)
+    encoded = model.encode(SMILES, average=10)
     torch.testing.assert_close(model(encoded.batch(range(len(SMILES)))), mean, atol=1e-6, rtol=1e-6)
     with pytest.raises(ValueError, match="at least 2 writings"):
         average_over_writings(model, SMILES, 1)
@@ -114,6 +115,29 @@ def test_a_token_unseen_in_training_is_reported_and_predicted():
     data = model.encode(["CCO", "C[Si](C)C"])
     assert data.unknown == {1: ["[Si]"]}
     assert model(data.batch([0, 1])).isfinite().all()
+
+
+def test_unknown_tokens_are_told():
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    build(SHAPES[4]).encode(["CCO", "C[Si](C)C"], console=console)
+    assert "1 molecules have tokens that the training part does not have" in console.export_text()
+
+
+def test_any_text_is_read_or_told_why_not():
+    encoded, errors = build(SHAPES[4], longest=20).featurizer()(["CCO", "C1CC", "C" * 30, " CC "])
+    assert encoded.smiles == ["CCO", "CC"]
+    assert "unclosed ring" in errors[1]
+    assert "has 30 tokens and the model reads 18" in errors[2]
+
+
+def test_salts_are_dropped_before_reading_when_asked():
+    model = build(SHAPES[4], standardization=Standardization(salts="largest"))
+    assert model.encode(["OCC.[Na+]"]).smiles == ["CCO"]
+
+
+def test_an_unknown_option_names_those_that_there_are():
+    with pytest.raises(ValueError, match="model does not take augment; it takes shape, pooling, notation"):
+        build(SHAPES[4], augment=True)
 
 
 def test_an_empty_training_part_is_refused():
