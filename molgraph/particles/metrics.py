@@ -32,8 +32,8 @@ def sliced_wasserstein(predicted: np.ndarray, truth: np.ndarray, box: Box, direc
     generator = np.random.default_rng(0)
     axes = generator.normal(size=(predicted.shape[1], directions))
     axes /= np.linalg.norm(axes, axis=0)
-    clouds = [box.wrap(torch.from_numpy(np.asarray(c, dtype=np.float64))).numpy() @ axes for c in (predicted, truth)]
-    first, second = (np.sort(cloud, axis=0) for cloud in clouds)
+    inside = [box.wrap(torch.from_numpy(np.array(cloud, dtype=np.float64))).numpy() for cloud in (predicted, truth)]
+    first, second = (np.sort(cloud @ axes, axis=0) for cloud in inside)
     return float(np.sqrt(((first - second) ** 2).mean()))
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,35 +46,48 @@ def animate(
     path = Path(path)
     if color not in ("material", "speed"):
         raise ValueError(f"color={color!r} is neither 'material' nor 'speed'")
-    from matplotlib.animation import FuncAnimation
-
     length = min(len(p) for p in panels.values())
     chosen = np.unique(np.linspace(0, length - 1, min(frames, length)).astype(int))
     figure, draw = _figure(panels, box, species, color, chosen)
-    animation = FuncAnimation(figure, draw, frames=len(chosen), blit=False)
-    animation.save(str(path), writer=_writer(path, len(chosen) / seconds), dpi=72)
+    if path.suffix == ".gif":
+        _save_gif(path, figure, draw, len(chosen), seconds)
+    else:
+        _save_mp4(path, figure, draw, len(chosen), seconds)
     return path
 
 
-def _writer(path: Path, rate: float) -> Any:
-    from matplotlib.animation import FFMpegWriter, PillowWriter
+def _save_gif(path: Path, figure: Figure, draw: Callable[[int], None], frames: int, seconds: float) -> None:
+    from PIL import Image
 
-    if path.suffix == ".gif":
-        return PillowWriter(fps=max(1, round(rate)))
+    pictures = []
+    for step in range(frames):
+        draw(step)
+        figure.canvas.draw()
+        picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+        # a few colours are enough for dots, and make the file five times smaller
+        pictures.append(picture.quantize(24, dither=Image.Dither.NONE))
+    duration = max(20, round(1000 * seconds / frames))
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=True)
+
+
+def _save_mp4(path: Path, figure: Figure, draw: Callable[[int], None], frames: int, seconds: float) -> None:
+    from matplotlib.animation import FFMpegWriter, FuncAnimation
+
     if path.suffix != ".mp4":
         raise ValueError(f"{path.name}: moving pictures are .gif or .mp4")
     if not FFMpegWriter.isAvailable():
         raise ValueError(f"{path.name}: an MP4 needs ffmpeg, which is not installed; install it or write a .gif")
-    return FFMpegWriter(fps=max(1, round(rate)))
+    animation = FuncAnimation(figure, draw, frames=frames, blit=False)
+    animation.save(str(path), writer=FFMpegWriter(fps=max(1, round(frames / seconds))), dpi=72)
 
 
 def _figure(
     panels: dict[str, np.ndarray], box: Box, species: np.ndarray, color: str, chosen: np.ndarray
-) -> tuple[Figure, Any]:
+) -> tuple[Figure, Callable[[int], None]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained", dpi=72)
     FigureCanvasAgg(figure)
     limits = _limits(panels, box)
     shade = _shades(panels, box, species, color)

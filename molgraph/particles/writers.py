@@ -51,7 +51,7 @@ def open_writer(
 
 
 class AseWriter:
-    """Appends frames to a file of ASE; particles that are no atoms are written as ``X``, flat worlds with z = 0.
+    """Appends frames to a file of ASE; particles that are no atoms are ``X`` with their type as tag, flat worlds z = 0.
 
     Args:
         path: ``.traj``, ``.extxyz`` or ``.xyz``.
@@ -79,7 +79,7 @@ class AseWriter:
         lengths = [n if np.isfinite(n) else 0.0 for n in self._box.lengths] + [0.0] * flat
         places = np.pad(np.asarray(positions, dtype=np.float64), ((0, 0), (0, flat)))
         atoms = Atoms(self._numbers, positions=places, cell=lengths, pbc=[*self._box.periodic, *[False] * flat])
-        atoms.set_array("particle_type", self._species)
+        atoms.set_tags(self._species)
         atoms.info["time"] = self._frame * self._dt
         if self._trajectory is not None:
             self._trajectory.write(atoms)
