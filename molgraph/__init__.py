@@ -1,7 +1,7 @@
 """Graph learning for chemistry and physics.
 
-``smiles_to_graph("CCO")`` makes a DGL graph, ``train(config, folder)`` a run folder, ``load(run).predict("CCO")`` a prediction.
-Names are imported when they are first used, so that ``import molgraph`` costs nothing.
+``smiles_to_graph("CCO")`` makes a DGL graph, ``train(config, folder)`` a run folder, ``load(run).predict("CCO")`` a
+prediction. Names are imported when they are first used, so that ``import molgraph`` costs nothing.
 """
 
 from importlib import import_module

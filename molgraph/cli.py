@@ -1,4 +1,4 @@
-"""The command line: parses, and hands over. ``train`` is Hydra's; every other verb is plain argparse, because a SMILES is no override."""
+"""The command line: ``words -> parse -> verb``; ``train`` is Hydra's, the others argparse's."""
 
 import argparse
 import os

@@ -1,6 +1,6 @@
 """Arrays that are computed once: ``content -> SHA-256 -> a file in the cache folder``.
 
-The key is made of everything that the arrays depend on, so that a changed featurizer or another RDKit never reads an old file.
+The key is made of everything that the arrays depend on: a changed featurizer or another RDKit never reads an old file.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Named data sets: ``name -> DataSet`` with targets, units, reference and licence, ``-> find -> a file on this machine``.
+"""Named data sets: ``name -> DataSet (targets, units, reference, licence) -> find -> a file on this machine``.
 
-Four small sets ship in the package. The others are fetched once from the repository of chemprop (MIT), pinned to a commit and
-checked by SHA-256, or found in the folder that the environment variable ``MOLGRAPH_DATA`` names.
+Four small sets ship in the package. The others are fetched once from the repository of chemprop (MIT), pinned to a
+commit and checked by SHA-256, or found in the folder that the environment variable ``MOLGRAPH_DATA`` names.
 """
 
 import os
@@ -61,7 +61,10 @@ class DataSet:
         return "rmse" if self.kind == "regression" else "auroc"
 
 
-_TOX21 = ("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma", "SR-ARE", "SR-ATAD5", "SR-HSE", "SR-MMP", "SR-p53")  # fmt: skip
+_TOX21 = (
+    *("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "NR-PPAR-gamma"),
+    *("SR-ARE", "SR-ATAD5", "SR-HSE", "SR-MMP", "SR-p53"),
+)
 _QM9 = (
     Target("mu", "Debye", "dipole moment"),
     Target("alpha", "Bohr³", "isotropic polarizability"),
@@ -211,8 +214,8 @@ def _fetch(data_set: DataSet) -> Path:
         return Path(pooch.retrieve(download.url, f"sha256:{download.sha256}", fname=data_set.file, path=cache_folder()))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"data={data_set.name} could not be fetched from {download.url} ({type(error).__name__}); fetch it on a machine "
-            f"that can, name it {data_set.file} and set MOLGRAPH_DATA to its folder"
+            f"data={data_set.name} could not be fetched from {download.url} ({type(error).__name__}); fetch it on a "
+            f"machine that can, name it {data_set.file} and set MOLGRAPH_DATA to its folder"
         ) from error
 
 
@@ -227,7 +230,10 @@ def _from_qm9pack(path: Path) -> Path:
     spec = find_spec("qm9pack")
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"data=qm9 needs `pip install qm9pack` (100 MB), or {path.name} in the folder MOLGRAPH_DATA")
-    columns = ("SMILES", "Dipole_debye", "Polarizability_bohr3", "HOMO_au", "LUMO_au", "HOMO_LUMO_gap_au", "Heatcapacity_Cv_cal_mol_K")  # fmt: skip
+    columns = (
+        *("SMILES", "Dipole_debye", "Polarizability_bohr3"),
+        *("HOMO_au", "LUMO_au", "HOMO_LUMO_gap_au", "Heatcapacity_Cv_cal_mol_K"),
+    )
     csv.field_size_limit(10**8)
     temporary = path.with_suffix(".tmp")
     with gzip.open(temporary, "wt", newline="") as file:

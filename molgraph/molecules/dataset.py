@@ -74,8 +74,8 @@ def check_molecules(
     if checked.rejected and on_error == "raise":
         first = checked.rejected[0]
         raise ValueError(
-            f"row {first.row} of {table.name}: {first.smiles!r} cannot be used ({first.reason}); {len(checked.rejected)} rows "
-            "in all; mend the file, or use data.on_error=skip to go on without them"
+            f"row {first.row} of {table.name}: {first.smiles!r} cannot be used ({first.reason}); "
+            f"{len(checked.rejected)} rows in all; mend the file, or use data.on_error=skip to go on without them"
         )
     if not good:
         raise ValueError(f"{table.name} has no usable row; see its SMILES column")

@@ -1,4 +1,4 @@
-"""Graph encoders: ``GraphBatch -> layers of message passing -> node rows [N, hidden]``; one class for each ``model=``."""
+"""Graph encoders: ``GraphBatch -> rounds of message passing -> node rows [N, hidden]``; a class for each ``model=``."""
 
 from abc import abstractmethod
 
@@ -50,7 +50,10 @@ class GraphEncoder(nn.Module):
 
 
 class Convolutional(GraphEncoder):
-    """Rounds of one graph convolution, each with normalization, ReLU, dropout and residual; arguments as :class:`GraphEncoder`."""
+    """Rounds of one graph convolution, each with normalization, ReLU, dropout and residual.
+
+    Arguments as :class:`GraphEncoder`.
+    """
 
     def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
         super().__init__(node_width, edge_width, **options)  # type: ignore[arg-type]
@@ -128,10 +131,10 @@ class GINE(Convolutional):
 
 
 class AttentiveFP(GraphEncoder):
-    """Attentive FP (Xiong et al., J. Med. Chem. 63, 8749, 2020): attention with GRU updates; its readout is ``recurrent_attention``.
+    """Attentive FP (Xiong et al., J. Med. Chem. 63, 8749, 2020): attention with GRU updates.
 
-    The first round attends to neighbours together with their bonds, the later ones to neighbours. A GRU keeps what it wants of
-    the old rows, so ``residual`` adds to that only if it is asked for.
+    The first round attends to neighbours together with their bonds, the later ones to neighbours. A GRU keeps what it
+    wants of the old rows, so ``residual`` adds to that only if it is asked for. Its readout is ``recurrent_attention``.
     """
 
     def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
@@ -159,8 +162,8 @@ class AttentiveFP(GraphEncoder):
 class DMPNN(GraphEncoder):
     """Directed message passing (Yang et al., J. Chem. Inf. Model. 59, 3370, 2019), as in chemprop.
 
-    ``h⁰ = Wᵢ [x_src, e]``, ``m = Σ h over the bonds into src, but for the reverse``, ``h = relu(h⁰ + W_h m)`` (eq. 3-5), and at last
-    ``relu(W_o [x, Σ h into the atom])`` (eq. 6-7). ``residual=false`` leaves out ``h⁰``.
+    ``h⁰ = Wᵢ [x_src, e]``, ``m = Σ h over the bonds into src, but for the reverse``, ``h = relu(h⁰ + W_h m)`` (eq.
+    3-5), and at last ``relu(W_o [x, Σ h into the atom])`` (eq. 6-7). ``residual=false`` leaves out ``h⁰``.
     """
 
     def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:

@@ -1,7 +1,7 @@
-"""Atoms and bonds to numbers: ``rdkit.Atom -> code tuple -> one row of features``, with one table that says what each column is.
+"""Atoms and bonds to numbers: ``rdkit.Atom -> code tuple -> one row of features``.
 
-A code is a small tuple of integers. A thousand molecules share about two hundred atom codes and a dozen bond codes, so a data
-set keeps a vocabulary of codes and one small integer for each atom and bond.
+A code is a small tuple of integers; one table says what each column of a row is. A thousand molecules share about two
+hundred atom codes and a dozen bond codes, so a data set keeps a vocabulary and an integer for each atom and bond.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ FEATURES_VERSION = 1
 
 @dataclass(frozen=True)
 class Feature:
-    """One property of an atom or a bond as a one-hot block; a value that is not listed sets the last column, ``other``."""
+    """A property of an atom or bond as a one-hot block; a value that is not listed sets its last column, ``other``."""
 
     name: str
     """What is measured."""

@@ -1,4 +1,4 @@
-"""Whole molecules to numbers: ``SMILES -> RDKit 2D descriptors and Morgan counts``, computed once in parallel and cached."""
+"""Whole molecules to numbers: ``SMILES -> RDKit 2D descriptors and Morgan counts``, computed in parallel and cached."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from molgraph.molecules.smiles import Standardization, parse
 MORGAN_BITS = 2048
 MORGAN_RADIUS = 2
 
-# Ipc and AvgIpc overflow on large molecules and take half of the time of all others together; qed is made of the others.
+# Ipc and AvgIpc overflow on large molecules and take half of the time of all others; qed is made of the others.
 _LEFT_OUT = frozenset(("Ipc", "AvgIpc", "qed"))
 DESCRIPTORS = tuple((name, function) for name, function in Descriptors.descList if name not in _LEFT_OUT)
 """Names and functions of the 2D descriptors of this RDKit."""

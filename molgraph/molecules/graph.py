@@ -1,8 +1,8 @@
 """Molecules to graphs: ``SMILES -> featurize -> MoleculeGraphs (flat arrays) -> batch -> GraphBatch | DGLGraph``.
 
-All molecules of a data set lie end to end in a few flat arrays: one small integer for each atom and bond (into a vocabulary
-of feature rows), the ends of each directed edge sorted by destination, the index of its reverse, and the offsets of each
-molecule. About 0.5 KB a molecule; a batch is a gather of slices and makes no object per molecule.
+All molecules of a data set lie end to end in a few flat arrays: one small integer for each atom and bond (into a
+vocabulary of feature rows), the ends of each directed edge sorted by destination, the index of its reverse, and the
+offsets of each molecule. About 0.5 KB a molecule; a batch is a gather of slices and makes no object per molecule.
 """
 
 from collections.abc import Sequence
@@ -231,8 +231,9 @@ def has_stereo_marks(smiles: str) -> bool:
 def smiles_to_graph(smiles: str, standardization: Standardization | None = None) -> "dgl.DGLGraph":
     """Turn one SMILES into a ``DGLGraph``.
 
-    Node data ``features`` is ``[atoms, ATOM_WIDTH]`` and edge data ``features`` ``[2 * bonds, BOND_WIDTH]``, both float32; the columns
-    are those of :data:`molgraph.molecules.features.ATOM_FEATURES` and ``BOND_FEATURES``. Each bond is two edges, sorted by destination.
+    Node data ``features`` is ``[atoms, ATOM_WIDTH]`` and edge data ``features`` ``[2 * bonds, BOND_WIDTH]``, float32;
+    the columns are those of :data:`molgraph.molecules.features.ATOM_FEATURES` and ``BOND_FEATURES``. Each bond is two
+    edges, sorted by destination.
 
     Args:
         smiles: one molecule.

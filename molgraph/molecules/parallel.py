@@ -1,4 +1,4 @@
-"""One function over many molecules in several processes: ``items -> chunks -> workers -> results in order``, with a progress bar."""
+"""One function over many molecules in several processes: ``items -> chunks -> workers -> results in order``."""
 
 import multiprocessing
 import os

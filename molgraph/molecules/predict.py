@@ -77,7 +77,7 @@ class TrainedModel:
         self.device = choose_device(device)
         set_precision("auto", self.device)
         self.task = self._restore(content["task"])
-        self.featurizer = self.task.model.featurizer()
+        self.featurizer: Any = self.task.model.featurizer()  # type: ignore[operator]
 
     def _restore(self, weights: dict[str, Tensor]) -> Supervised:
         options = dict(self.config["model"])
@@ -166,7 +166,7 @@ def predict_file(
     delimiter: str = ",",
     workers: int | None = None,
 ) -> Iterator[Prediction]:
-    """Copy a CSV file with predictions added: every column, row and order stays. Yields each prediction once it is written.
+    """Copy a CSV file with predictions added: columns, rows and order stay. Yields each prediction once it is written.
 
     Args:
         model: trained model.

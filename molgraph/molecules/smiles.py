@@ -6,16 +6,16 @@ A SMILES that RDKit rejects raises :class:`InvalidSmiles` with the reason; nothi
 import logging
 from dataclasses import dataclass
 
-from rdkit import Chem, RDLogger, rdBase
+from rdkit import Chem, rdBase
 
-RDLogger.DisableLog("rdApp.*")
+rdBase.DisableLog("rdApp.*")
 
 _FAST = Chem.SmilesParserParams()
-_FAST.sanitize = False
-_FAST.removeHs = False
+_FAST.sanitize = False  # type: ignore[assignment]  # RDKit's stubs know no setters
+_FAST.removeHs = False  # type: ignore[assignment]
 
 
-class InvalidSmiles(ValueError):  # noqa: N818  (the name says what it is; every chemist reads it as an error)
+class InvalidSmiles(ValueError):
     """A text that is not the SMILES of a molecule.
 
     Attributes:
@@ -76,7 +76,7 @@ def parse(smiles: str, standardization: Standardization | None = None) -> Chem.M
 def _read(text: str) -> Chem.Mol | None:
     if "@" in text or "/" in text or "\\" in text or "[" in text:
         return Chem.MolFromSmiles(text)
-    # Without stereo marks and bracket atoms there is nothing to perceive or to remove: a quarter faster, the same molecule.
+    # Without stereo marks and bracket atoms there is nothing to perceive or to remove: the same, a quarter faster.
     mol = Chem.MolFromSmiles(text, _FAST)
     if mol is None or Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
@@ -112,12 +112,12 @@ def _syntax_error(text: str) -> str:
     logger = logging.getLogger("rdkit")
     handlers, logger.handlers = logger.handlers, [handler]
     rdBase.LogToPythonLogger()
-    RDLogger.EnableLog("rdApp.error")
+    rdBase.EnableLog("rdApp.error")
     try:
         Chem.MolFromSmiles(text, _FAST)
     finally:
         rdBase.LogToCppStreams()
-        RDLogger.DisableLog("rdApp.*")
+        rdBase.DisableLog("rdApp.*")
         logger.handlers = handlers
     return _shorten(" ".join(records))
 
@@ -143,7 +143,7 @@ def canonicalize(smiles: str, standardization: Standardization | None = None) ->
 
 
 def randomize(smiles: str, count: int, seed: int) -> list[str]:
-    """Return ``count`` random SMILES of one molecule (atoms in random order, RDKit's restricted form); a seed repeats them.
+    """Return ``count`` random SMILES of a molecule (random order of atoms, restricted form); a seed repeats them.
 
     >>> randomize("CCO", 3, seed=1) == randomize("CCO", 3, seed=1)
     True

@@ -1,4 +1,4 @@
-"""Molecules to training, validation and test parts: ``canonical SMILES -> random | scaffold | kfold | column -> Split``.
+"""Molecules to training, validation and test: ``canonical SMILES -> random | scaffold | kfold | column -> Split``.
 
 Two rows with one molecule always lie in one part, but for the column split, where the table itself decides.
 """
@@ -84,7 +84,7 @@ def random_split(canonical: Sequence[str], fractions: Sequence[float], seed: int
 
 
 def scaffold(canonical: str) -> str:
-    """Return the Bemis-Murcko scaffold of a molecule as SMILES without stereo marks, empty for a molecule without rings.
+    """Return the Bemis-Murcko scaffold as SMILES without stereo marks, empty for a molecule without rings.
 
     >>> scaffold("CCc1ccccc1")
     'c1ccccc1'
@@ -93,7 +93,7 @@ def scaffold(canonical: str) -> str:
 
 
 def scaffold_split(canonical: Sequence[str], fractions: Sequence[float]) -> Split:
-    """Split by Bemis-Murcko scaffold in DeepChem's deterministic order: the largest groups train, the rare scaffolds test.
+    """Split by Bemis-Murcko scaffold in DeepChem's deterministic order: large groups train, rare scaffolds test.
 
     Args:
         canonical: canonical SMILES of each row.
@@ -118,7 +118,7 @@ def scaffold_split(canonical: Sequence[str], fractions: Sequence[float]) -> Spli
 
 
 def kfold_split(canonical: Sequence[str], folds: int, fold: int, seed: int) -> Split:
-    """Test on one of ``folds`` equal parts, validate on the next, train on the rest; the rows of one molecule stay together.
+    """Test on one of ``folds`` equal parts, validate on the next, train on the rest; a molecule's rows stay together.
 
     Raises:
         ValueError: fewer than three folds, or no such fold.

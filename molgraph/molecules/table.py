@@ -1,4 +1,4 @@
-"""CSV to molecules with targets: ``file -> read_table -> MoleculeTable`` (rows that cannot be used are named with their reasons)."""
+"""CSV to molecules with targets: ``file -> read_table -> MoleculeTable``, unusable rows named with their reasons."""
 
 import csv
 import gzip
@@ -95,7 +95,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
         raise ValueError(f"{path} does not exist; give the path of a CSV file")
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
-            yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]
+            yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as a UTF-8 CSV file") from error
 

@@ -6,7 +6,7 @@ on CPU and GPU, because DGL's wheels on PyPI have no CUDA.
 
 import os
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Features:
     """Rows that repeat: a table of distinct rows, and for each node or edge the number of its row.
 
-    A thousand molecules have about two hundred distinct atoms. The first linear layer multiplies the table and gathers the
-    products, hundreds of rows instead of tens of thousands.
+    A thousand molecules have about two hundred distinct atoms. The first linear layer multiplies the table and gathers
+    the products, hundreds of rows instead of tens of thousands.
     """
 
     table: Tensor
@@ -45,7 +45,7 @@ class Features:
 
 @dataclass(frozen=True)
 class GraphBatch:
-    """Graphs side by side: nodes of graph 0, then of graph 1, ...; each edge stands beside its reverse, sorted by ``dst``."""
+    """Graphs side by side: nodes of graph 0, then of graph 1, ...; edges sorted by ``dst``, each with its reverse."""
 
     src: Tensor
     """Source node of each edge ``[E]``."""
@@ -87,7 +87,7 @@ class GraphBatch:
         return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
 
 
-def import_dgl() -> "dgl":  # type: ignore[valid-type]
+def import_dgl() -> Any:
     """Import DGL with its PyTorch backend chosen, so that it writes no configuration into the home folder.
 
     DGL 2.1.0, the only one on PyPI for Python 3.12, does not import beside a current PyTorch because of its sub-package

@@ -17,8 +17,9 @@ from molgraph.nn.segments import (
 
 
 class GATConv(nn.Module):
-    """Graph attention (Veličković et al., ICLR 2018, eq. 1-6): ``αᵢⱼ = softmaxⱼ leakyrelu(aₛ·W hⱼ + a_d·W hᵢ)``, ``h'ᵢ = Σⱼ αᵢⱼ W hⱼ``.
+    """Graph attention (Veličković et al., ICLR 2018, eq. 1-6).
 
+    ``αᵢⱼ = softmaxⱼ leakyrelu(aₛ·W hⱼ + a_d·W hᵢ)``, ``h'ᵢ = Σⱼ αᵢⱼ W hⱼ``.
     The heads stand side by side in the output. A node does not attend to itself: the caller adds the residual.
 
     Args:
@@ -56,7 +57,9 @@ class GATConv(nn.Module):
 
 
 class GATv2Conv(nn.Module):
-    """Dynamic graph attention (Brody et al., ICLR 2022, eq. 7): ``αᵢⱼ = softmaxⱼ a·leakyrelu(Wₛ hⱼ + W_d hᵢ)``, ``h'ᵢ = Σⱼ αᵢⱼ Wₛ hⱼ``.
+    """Dynamic graph attention (Brody et al., ICLR 2022, eq. 7).
+
+    ``αᵢⱼ = softmaxⱼ a·leakyrelu(Wₛ hⱼ + W_d hᵢ)``, ``h'ᵢ = Σⱼ αᵢⱼ Wₛ hⱼ``.
 
     Args:
         inputs: features of a node that come in.
@@ -93,7 +96,7 @@ class GATv2Conv(nn.Module):
 
 
 class AttentiveContext(nn.Module):
-    """One step of Attentive FP (Xiong et al., J. Med. Chem. 2020, eq. 1-4): attend to the neighbours, then a GRU update.
+    """A step of Attentive FP (Xiong et al., J. Med. Chem. 2020, eq. 1-4): attend to neighbours, then a GRU update.
 
     ``αᵢⱼ = softmaxⱼ leakyrelu(w·[hᵢ, mⱼᵢ])``, ``cᵢ = elu(Σⱼ αᵢⱼ W mⱼᵢ)``, ``h'ᵢ = relu(GRU(cᵢ, hᵢ))``.
 

@@ -11,9 +11,10 @@ from molgraph.nn.segments import gather_source, neighbor_sum, segment_sum
 
 
 class GraphConv(nn.Module):
-    """Graph convolution (Kipf & Welling, ICLR 2017, eq. 2): ``h'ᵢ = Σⱼ (dᵢ dⱼ)^-½ W hⱼ + b`` over neighbours and ``i`` itself.
+    """Graph convolution (Kipf & Welling, ICLR 2017, eq. 2).
 
-    ``d`` counts the neighbours and the node itself (the self loop of the paper). The activation is left to the caller.
+    ``h'ᵢ = Σⱼ (dᵢ dⱼ)^-½ W hⱼ + b`` over the neighbours ``j`` of ``i`` and ``i`` itself, the self loop of the
+    paper; ``d`` counts both. The activation is left to the caller.
 
     Args:
         inputs: features of a node that come in.
@@ -35,7 +36,9 @@ class GraphConv(nn.Module):
 
 
 class GINEConv(nn.Module):
-    """Graph isomorphism layer with edge features (Hu et al., ICLR 2020): ``h'ᵢ = f((1 + ε) hᵢ + Σⱼ relu(hⱼ + eⱼᵢ))``.
+    """Graph isomorphism layer with edge features (Hu et al., ICLR 2020).
+
+    ``h'ᵢ = f((1 + ε) hᵢ + Σⱼ relu(hⱼ + eⱼᵢ))`` over the neighbours ``j`` of ``i``.
 
     Args:
         update: the function ``f`` on node rows, usually an MLP.

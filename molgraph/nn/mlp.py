@@ -1,5 +1,7 @@
 """Rows to rows: linear layers with an activation, normalization and dropout between them."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from molgraph.nn.graph import Features
@@ -30,7 +32,7 @@ def mlp(inputs: int, hidden: int, outputs: int, layers: int = 2, dropout: float 
     """
     widths = [inputs] + [hidden] * (layers - 1) + [outputs]
     modules: list[nn.Module] = []
-    for index, (width_in, width_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (width_in, width_out) in enumerate(pairwise(widths)):
         modules += [nn.Dropout(dropout), nn.Linear(width_in, width_out)]
         if index < layers - 1:
             modules.append(nn.ReLU())

@@ -46,7 +46,7 @@ class AttentionReadout(nn.Module):
 
 
 class RecurrentAttentionReadout(nn.Module):
-    """Attentive FP's readout (Xiong et al., J. Med. Chem. 2020, eq. 5-8): the molecule is a node that attends to all atoms.
+    """Attentive FP's readout (Xiong et al., J. Med. Chem. 2020, eq. 5-8): the molecule is a node that attends to atoms.
 
     Args:
         width: features of a node.

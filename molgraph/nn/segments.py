@@ -1,9 +1,9 @@
 """Sums over edges and over the nodes of a graph: ``rows sorted by segment -> one embedding bag -> a row per segment``.
 
-Edges are sorted by destination, so the edges that end at node ``i`` are the slice ``offsets[i]:offsets[i + 1]``. A sum over a
-segment is then one ``embedding_bag``, which gathers and adds in a single kernel and keeps no ``[E, F]`` copy. The gradients are
-written by hand: the gradient of a neighbour sum is the neighbour sum over the reversed edges, and where the graph knows
-the reverse of each edge (every molecule and every radius graph does) that is the same fast kernel again.
+Edges are sorted by destination, so the edges that end at node ``i`` are the slice ``offsets[i]:offsets[i + 1]``. A sum
+over a segment is then one ``embedding_bag``, which gathers and adds in a single kernel and keeps no ``[E, F]`` copy.
+The gradients are written by hand: the gradient of a neighbour sum is the neighbour sum over the reversed edges, and
+where the graph knows the reverse of each edge (every molecule and radius graph does) that is the same kernel again.
 """
 
 from typing import Any
@@ -87,7 +87,7 @@ def segment_softmax(scores: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
 
 
 class _NeighborSum(torch.autograd.Function):
-    """``out[i] = sum of values[src[k]]`` over the edges ``k`` that end at ``i``; symmetric graphs are their own transpose."""
+    """``out[i] = sum of values[src[k]]`` over the edges ``k`` into ``i``; symmetric graphs are their own transpose."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, src: Tensor, offsets: Tensor) -> Tensor:

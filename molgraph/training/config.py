@@ -44,7 +44,7 @@ class TrainerConfig:
         precision: ``float32``, ``bf16`` (autocast) or ``auto`` (float32 by the fastest matmul that is as accurate).
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
         threads: CPU threads of PyTorch (``null``: PyTorch's own choice).
-        checkpoint_every: optimizer steps between two writes of ``last.pt`` within an epoch; one is written after each epoch.
+        checkpoint_every: optimizer steps between two writes of ``last.pt``, which is also written after each epoch.
         optimizer: the optimizer's own values.
     """
 

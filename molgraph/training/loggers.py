@@ -2,6 +2,7 @@
 
 import csv
 import os
+import secrets
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,7 +67,7 @@ class WandbLogger:
 
         identity = folder / "wandb_id.txt"
         if not identity.exists():
-            identity.write_text(wandb.util.generate_id())
+            identity.write_text(secrets.token_hex(4))
         os.environ.setdefault("WANDB_SILENT", "true")
         self.run = wandb.init(
             project=project,

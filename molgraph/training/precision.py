@@ -33,10 +33,10 @@ def describe_device(device: torch.device) -> str:
 
 @functools.cache
 def fastest_float32_matmul() -> str:
-    """Return ``"medium"`` where that setting is faster than ``"highest"`` on this CPU and as accurate, else ``"highest"``.
+    """Return ``"medium"`` where that is faster than ``"highest"`` on this CPU and as accurate, else ``"highest"``.
 
-    On a CPU with AVX-512-BF16, oneDNN's "medium" runs twice as fast as MKL with the same accuracy; on one with AMX the same
-    setting really rounds to bf16. So both are run and compared. A process asks once; a probe takes a few milliseconds.
+    On a CPU with AVX-512-BF16, oneDNN's "medium" runs twice as fast as MKL with the same accuracy; on one with AMX the
+    same setting really rounds to bf16. So both are run and compared: once a process, in a few milliseconds.
     """
     before = torch.get_float32_matmul_precision()
     generator = torch.Generator().manual_seed(0)
@@ -60,7 +60,7 @@ def _seconds(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def set_precision(precision: str, device: torch.device) -> str:
-    """Set the float32 matmul kernel for ``precision`` (``float32``, ``bf16``, ``auto``) and say in words what was chosen.
+    """Set the float32 matmul kernel for ``precision`` (``float32``, ``bf16``, ``auto``) and say what was chosen.
 
     Raises:
         ValueError: an unknown precision.

@@ -1,4 +1,4 @@
-"""A configuration to a finished run folder: ``config -> Experiment -> Trainer.fit -> report``; ``resume`` does the rest of one."""
+"""A configuration to a finished run folder: ``config -> Experiment -> Trainer.fit -> report``; ``resume`` ends one."""
 
 import random
 from pathlib import Path
@@ -18,7 +18,7 @@ def train(config: dict[str, Any], folder: Path, console: Console | None = None) 
     """Train what ``config`` describes in ``folder``, or go on with the run that lies there, and report.
 
     Args:
-        config: resolved configuration with the keys ``data``, ``model``, ``task``, ``trainer``, ``logger`` and ``seed``.
+        config: resolved, with the keys ``data``, ``model``, ``task``, ``trainer``, ``logger`` and ``seed``.
         folder: run folder; made if needed.
         console: where to print.
 

@@ -1,4 +1,4 @@
-"""What the trainer needs to know of a problem: a loss to lower, a metric to judge by, and batches in an order that repeats.
+"""What the trainer needs to know of a problem: a loss to lower, a metric to judge by, and batches in a fixed order.
 
 ``batch -> Task.loss -> scalar`` while training, ``batches -> Task.evaluate -> {metric: value}`` after each epoch.
 """
@@ -20,7 +20,7 @@ class Batch(Protocol):
 
 
 class Batches(Protocol):
-    """Batches whose order and content are a function of the epoch number alone, so that a resumed run can repeat them."""
+    """Batches whose order and content depend on the epoch number alone, so that a resumed run can repeat them."""
 
     def __len__(self) -> int:
         """Return the number of batches in one epoch."""
