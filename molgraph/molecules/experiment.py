@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from molgraph.molecules import splits
+from molgraph.molecules.baselines import Baseline
 from molgraph.molecules.dataset import PropertyBatches, check_molecules
 from molgraph.molecules.smiles import Standardization
 from molgraph.molecules.table import MoleculeTable, Source, read_table
@@ -17,6 +18,7 @@ from molgraph.training.config import locate
 from molgraph.training.experiment import Experiment
 from molgraph.training.report import PropertyReport
 from molgraph.training.supervised import Classification, MultiClass, Regression, Supervised
+from molgraph.training.trainer import Trainer
 
 
 @dataclass
@@ -107,6 +109,8 @@ class PropertyExperiment(Experiment):
         balance: weigh the classes of a classification so that each counts the same.
     """
 
+    task: Supervised
+
     def __init__(
         self,
         data: dict[str, Any],
@@ -145,8 +149,8 @@ class PropertyExperiment(Experiment):
             write_rejected(path, table)
             first = table.rejected[0]
             self.console.print(
-                f"[yellow]{len(table.rejected)} rows are left out[/], reasons in {path.name}; the first: row {first.row}, "
-                f"{first.smiles!r}, {first.reason}",
+                f"[yellow]{len(table.rejected)} rows are left out[/], reasons in {path.name}; the first: "
+                f"row {first.row}, {first.smiles!r}, {first.reason}",
                 highlight=False,
             )
         return table, canonical
@@ -188,9 +192,27 @@ class PropertyExperiment(Experiment):
             positive, negative = (values == 1).sum(0), (values == 0).sum(0)
             weights = negative / np.maximum(positive, 1) if self.balance else np.ones(values.shape[1])
             return {"positive_weight": weights.tolist()}
-        counts = [np.bincount(column[~np.isnan(column)].astype(int), minlength=len(labels)) for column, labels in zip(values.T, self.table.classes, strict=True)]  # fmt: skip
-        weights = [count.sum() / (len(count) * np.maximum(count, 1)) if self.balance else np.ones(len(count)) for count in counts]  # fmt: skip
+        counts = self._class_counts(train)
+        weights = [
+            count.sum() / (len(count) * np.maximum(count, 1)) if self.balance else np.ones(len(count))
+            for count in counts
+        ]
         return {"classes": [len(count) for count in counts], "class_weight": np.concatenate(weights).tolist()}
+
+    def _class_counts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Return how often each class of each target occurs."""
+        columns = zip(self.table.values[rows].T, self.table.classes, strict=True)
+        return [np.bincount(column[~np.isnan(column)].astype(int), minlength=len(labels)) for column, labels in columns]
+
+    def fit(self, trainer: Trainer) -> None:
+        """Train by gradient steps, or fit a baseline in one go."""
+        if not isinstance(self.model, Baseline):
+            super().fit(trainer)
+            return
+        features = self.train.encoded.batch(self.split.train)
+        values = torch.from_numpy(self.table.values[self.split.train]).float()
+        wanted = self.task.standardize(values) if isinstance(self.task, Regression) else values
+        trainer.fit_at_once(self.task, lambda: self.model.fit(features, wanted, self.table.kind), self.val, self.state)
 
     def state(self) -> dict[str, Any]:
         """Return what rebuilds the model without its data."""
@@ -220,8 +242,8 @@ class PropertyExperiment(Experiment):
         values = self.table.values[self.split.train]
         if self.table.kind != "multiclass":
             return torch.tensor(np.nanmean(values, 0)).float()
-        shares = [np.bincount(column[~np.isnan(column)].astype(int), minlength=len(labels)) for column, labels in zip(values.T, self.table.classes, strict=True)]  # fmt: skip
-        return torch.tensor(np.concatenate([share / share.sum() for share in shares])).float()
+        counts = self._class_counts(self.split.train)
+        return torch.tensor(np.concatenate([count / count.sum() for count in counts])).float()
 
 
 def make_task(model: torch.nn.Module, names: list[str], kind: str, statistics: dict[str, Any]) -> Supervised:

@@ -1,4 +1,4 @@
-"""Molecule to property with a graph network: ``SMILES -> graphs -> encoder -> readout (+ descriptors) -> head -> [B, outputs]``."""
+"""Molecule to property: ``SMILES -> graphs -> encoder -> readout (+ descriptors) -> head -> [B, outputs]``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -187,5 +187,8 @@ class DescriptorBranch(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[B, MORGAN_BITS + len(DESCRIPTORS)]`` to ``[B, hidden]``."""
         counts, values = features.split([MORGAN_BITS, len(DESCRIPTORS)], dim=1)
-        normalized = ((values - self.mean) * self.scale).clamp(-self.LIMIT, self.LIMIT)
-        return self.linear(torch.cat([counts, normalized], dim=1))
+        return self.linear(torch.cat([counts, self.normalized(values)], dim=1))
+
+    def normalized(self, values: Tensor) -> Tensor:
+        """Return descriptors in standard deviations from their mean, cut at :data:`LIMIT`."""
+        return ((values - self.mean) * self.scale).clamp(-self.LIMIT, self.LIMIT)

@@ -94,19 +94,19 @@ class PropertyReport:
     def _print(self, results: dict[str, Any], targets: Tensor) -> None:
         shown = [name for name in BETTER if name in next(iter(results["test"].values()))]
         table = Table(title="test part", title_justify="left")
-        table.add_column("target")
-        table.add_column("unit")
-        for name in shown:
-            table.add_column(f"{name.upper()} ({BETTER[name]})", justify="right")
-            table.add_column(
-                "mean predictor" if isinstance(self.task, Regression) else "constant", justify="right", style="dim"
-            )
-        table.add_column("molecules", justify="right")
+        for title in ("target", "unit", "metric"):
+            table.add_column(title)
+        for title in ("model", "mean predictor", "molecules"):
+            table.add_column(title, justify="right")
         for column, name in enumerate(self.task.names):
-            cells = []
-            for metric in shown:
-                cells += [f"{results['test'][name][metric]:.3f}", f"{results['baseline'][name][metric]:.3f}"]
-            table.add_row(name, self.units[column], *cells, f"{int((~targets[:, column].isnan()).sum()):,}")
+            count = f"{int((~targets[:, column].isnan()).sum()):,}"
+            for position, metric in enumerate(shown):
+                head = (name, self.units[column]) if position == 0 else ("", "")
+                values = (f"{results[part][name][metric]:.3f}" for part in ("test", "baseline"))
+                label = f"{metric.upper().replace('_', ' ')} {BETTER[metric]}"
+                table.add_row(
+                    *head, label, *values, count if position == 0 else "", end_section=position == len(shown) - 1
+                )
         self.console.print(table)
 
 

@@ -1,4 +1,4 @@
-"""Regression and classification with missing labels: ``model(inputs) -> [B, outputs] -> masked loss, metrics per target``."""
+"""Regression and classification with missing labels: ``model(inputs) [B, outputs] -> masked loss | metrics``."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -99,11 +99,15 @@ class Regression(Supervised):
 
     def loss(self, batch: SupervisedBatch) -> Tensor:
         """Return the mean squared error over the measured targets."""
-        wanted = (batch.targets - self.mean) / self.std
+        wanted = self.standardize(batch.targets)
         measured = ~wanted.isnan()
         # The mask enters before the square: NaN times zero would still be NaN, in the gradient too.
         error = torch.where(measured, self.model(batch.inputs).float() - wanted.nan_to_num(), 0.0)
         return error.square().sum() / measured.sum().clamp(min=1)
+
+    def standardize(self, targets: Tensor) -> Tensor:
+        """Return targets ``[B, T]`` in standard deviations from their mean over the training part."""
+        return (targets - self.mean) / self.std
 
     def predict(self, inputs: Any) -> Tensor:
         """Return predictions in the targets' units ``[B, T]``."""

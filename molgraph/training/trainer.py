@@ -1,11 +1,11 @@
 """The one training loop: for each epoch, for each batch, a step; then validate, keep the best, save, perhaps stop.
 
-``Trainer(config, folder).fit(task, train, val)`` leaves ``best.pt`` (weights of the best validation), ``last.pt`` (everything
-that an interrupted run needs to end with the same weights) and ``metrics.csv`` in ``folder``.
+``Trainer(config, folder).fit(task, train, val)`` leaves ``best.pt`` (weights of the best validation), ``last.pt``
+(everything that an interrupted run needs to end with the same weights) and ``metrics.csv`` in ``folder``.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,31 @@ class Trainer:
             for logger in self.loggers:
                 logger.close()
         task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
+
+    def fit_at_once(
+        self, task: Task, fit: Callable[[], None], val: Batches, state: Callable[[], dict[str, Any]]
+    ) -> None:
+        """Run ``fit`` for a model without gradient steps, and leave the same files as :meth:`fit`.
+
+        Args:
+            task: model and metrics; ``fit`` changes it in place.
+            fit: learns from the training part.
+            val: batches for the validation metric.
+            state: called after fitting; plain values that rebuild the model beside the configuration.
+        """
+        start = time.perf_counter()
+        self.task, self.device = task, torch.device("cpu")
+        fit()
+        self.state = state()
+        self.progress.seconds = time.perf_counter() - start
+        metrics = evaluate(task, val, self.device)
+        self.progress.best, self.progress.epoch, self.progress.best_epoch = metrics[task.monitor], 1, 1
+        self._save(self.folder / "best.pt", {"epoch": 1})
+        self._save(self.folder / "last.pt", {"progress": vars(self.progress).copy()})
+        loggers: list[Logger] = [CSVLogger(self.folder / "metrics.csv", 0), *self.loggers]
+        for logger in loggers:
+            logger.log({"epoch": 1, "step": 0} | {f"val_{name}": value for name, value in metrics.items()})
+            logger.close()
 
     def _prepare(self, task: Task, batches: int, state: dict[str, Any]) -> None:
         if self.config.threads:

@@ -1,0 +1,363 @@
+"""Fingerprints to properties without gradient steps: ``SMILES -> Morgan counts (+ descriptors) -> scikit-learn -> tensors``.
+
+scikit-learn fits; what it has learned is copied into tensors, so that a baseline is saved, loaded and called like every other
+model, and no pickle is ever read.
+"""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor, nn
+
+from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
+from molgraph.molecules.predictor import DescriptorBranch
+from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
+
+Array = NDArray[Any]
+
+MOST_CERTAIN = 1e-4
+"""A class probability is kept this far from 0 and 1, so that its logit is finite."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """A data set as a fingerprint model reads it."""
+
+    counts: NDArray[np.uint8]
+    """Morgan counts ``[M, MORGAN_BITS]``."""
+    descriptors: NDArray[np.float32]
+    """RDKit descriptors ``[M, len(DESCRIPTORS)]``."""
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self.counts)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Every molecule costs the same."""
+        return np.ones(len(self), dtype=np.int64)
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64], epoch: int | None = None) -> Tensor:
+        """Gather molecules, ``[B, MORGAN_BITS + len(DESCRIPTORS)]``."""
+        chosen = np.asarray(indices)
+        return torch.from_numpy(
+            np.concatenate([self.counts[chosen].astype(np.float32), self.descriptors[chosen]], axis=1)
+        )
+
+
+@dataclass(frozen=True)
+class FingerprintFeaturizer:
+    """Any SMILES to fingerprints, bad ones reported; runs in worker processes."""
+
+    standardization: Standardization
+    """What was done to the molecules of the training data."""
+
+    def __call__(self, smiles: Sequence[str]) -> tuple[Fingerprints, dict[int, str]]:
+        """Return the valid molecules in order, and for each bad row its reason."""
+        mols, errors = [], {}
+        for row, text in enumerate(smiles):
+            try:
+                mols.append(parse(text, self.standardization))
+            except InvalidSmiles as error:
+                errors[row] = error.reason
+        return Fingerprints(*fingerprint_chunk(mols)), errors
+
+
+class Baseline(nn.Module):
+    """A model on fingerprints that is fitted in one go.
+
+    Args:
+        outputs: numbers to predict.
+        descriptors: ``none`` for Morgan counts alone, ``rdkit`` to add RDKit's 2D descriptors.
+        standardization: what is done to each molecule first.
+        seed: for models that draw random numbers.
+    """
+
+    def __init__(
+        self, outputs: int, descriptors: str = "none", standardization: Standardization | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if descriptors not in ("none", "rdkit"):
+            raise ValueError(f"model.descriptors={descriptors!r} is unknown; use none or rdkit")
+        self.outputs, self.seed = outputs, seed
+        self.uses_descriptors = descriptors == "rdkit"
+        self.standardization = standardization or Standardization()
+        self.normalization = DescriptorBranch(1, 0.0).requires_grad_(False) if self.uses_descriptors else None
+
+    @classmethod
+    def build(cls, smiles: Sequence[str], outputs: int, **options: Any) -> Self:
+        """Return a model for data like ``smiles``, the training part."""
+        model = cls(outputs, **options)
+        if model.normalization is not None:
+            model.normalization.normalize_by(fingerprints(smiles, model.standardization)[1])
+        return model
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs: the shapes of the fitted tensors."""
+        return {"shapes": {name: list(tensor.shape) for name, tensor in self.named_buffers()}}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], outputs: int, **options: Any) -> Self:
+        """Return a model whose tensors are about to be loaded."""
+        model = cls(outputs, **options)
+        for name, shape in state["shapes"].items():
+            if "." not in name:
+                previous = getattr(model, name)
+                model.register_buffer(name, torch.zeros(shape, dtype=previous.dtype))
+        return model
+
+    def encode(self, smiles: Sequence[str], workers: int | None = None, console: Console | None = None) -> Fingerprints:
+        """Return a data set of valid SMILES as the model reads it, computed once and cached."""
+        return Fingerprints(*fingerprints(smiles, self.standardization, workers, console))
+
+    def featurizer(self) -> FingerprintFeaturizer:
+        """Return the function that reads any SMILES, for use in other processes."""
+        return FingerprintFeaturizer(self.standardization)
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """Return the columns that the model sees ``[B, F]``."""
+        counts, values = features.split([MORGAN_BITS, len(DESCRIPTORS)], dim=1)
+        if self.normalization is None:
+            return counts
+        return torch.cat([counts, self.normalization.normalized(values)], dim=1)
+
+    def fit(self, features: Tensor, wanted: Tensor, kind: str) -> None:
+        """Learn from the training part.
+
+        Args:
+            features: as a batch of all molecules.
+            wanted: standardized targets, or class numbers ``[M, T]``; NaN where nothing was measured.
+            kind: ``regression`` or ``classification``.
+
+        Raises:
+            ValueError: ``kind`` is ``multiclass``.
+        """
+        if kind == "multiclass":
+            raise ValueError(
+                "the fingerprint baselines know regression and two classes; choose a graph or sequence model"
+            )
+        columns = self.inputs(features).numpy()
+        measured = [~wanted[:, target].isnan() for target in range(wanted.shape[1])]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as a linear system that is nearly singular: said by the result
+            self.learn([(columns[m.numpy()], wanted[m, target].numpy()) for target, m in enumerate(measured)], kind)
+
+    @abstractmethod
+    def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
+        """Fit each target on its ``(columns, values)`` and keep the result in buffers."""
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Map a batch to standardized predictions or logits ``[B, outputs]``."""
+
+
+class Mean(Baseline):
+    """Says the mean of the training part, or the share of the positive class, of every molecule."""
+
+    def __init__(self, outputs: int, **options: Any) -> None:
+        super().__init__(outputs, **options)
+        self.value: Tensor
+        self.register_buffer("value", torch.zeros(outputs))
+
+    def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
+        """Take the mean of each target."""
+        means = torch.tensor([float(values.mean()) for _, values in targets])
+        self.value = means if kind == "regression" else logit(means)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the same row for each molecule."""
+        return self.value.expand(features.shape[0], -1)
+
+
+class Ridge(Baseline):
+    """Linear model with a penalty on the squared weights; for two classes, logistic regression.
+
+    Args:
+        outputs: numbers to predict.
+        penalty: strength of the penalty.
+        options: as :class:`Baseline`.
+    """
+
+    def __init__(self, outputs: int, penalty: float = 10.0, **options: Any) -> None:
+        super().__init__(outputs, **options)
+        self.penalty = penalty
+        self.weight: Tensor
+        self.bias: Tensor
+        self.register_buffer("weight", torch.zeros(outputs, 0))
+        self.register_buffer("bias", torch.zeros(outputs))
+
+    def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
+        """Solve for the weights of each target."""
+        from sklearn import linear_model
+
+        weights, biases = [], []
+        for columns, values in targets:
+            if kind == "regression":
+                model = linear_model.Ridge(self.penalty).fit(columns, values)
+            else:
+                model = linear_model.LogisticRegression(C=1 / self.penalty, max_iter=1000).fit(columns, values)
+            weights.append(np.ravel(model.coef_))
+            biases.append(float(np.ravel(model.intercept_)[0]))
+        self.weight, self.bias = torch.tensor(np.array(weights)).float(), torch.tensor(biases)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return ``features @ weight.T + bias``."""
+        return nn.functional.linear(self.inputs(features), self.weight, self.bias)
+
+
+class Forest(Baseline):
+    """Regression trees as tensors; what random forests and gradient boosting share.
+
+    Args:
+        outputs: numbers to predict.
+        trees: trees for each target.
+        options: as :class:`Baseline`.
+    """
+
+    def __init__(self, outputs: int, trees: int, **options: Any) -> None:
+        super().__init__(outputs, **options)
+        self.trees = trees
+        self.feature: Tensor
+        self.threshold: Tensor
+        self.branches: Tensor
+        self.value: Tensor
+        self.offset: Tensor
+        self.depth: Tensor
+        self.register_buffer("feature", torch.zeros(outputs, trees, 0, dtype=torch.int32))
+        self.register_buffer("threshold", torch.zeros(outputs, trees, 0))
+        self.register_buffer("branches", torch.zeros(outputs, trees, 0, 2, dtype=torch.int32))
+        self.register_buffer("value", torch.zeros(outputs, trees, 0))
+        self.register_buffer("offset", torch.zeros(outputs))
+        self.register_buffer("depth", torch.zeros(1, dtype=torch.int64))
+
+    def keep(self, forests: list[list[Any]], leaf: Any) -> None:
+        """Copy fitted trees into the buffers.
+
+        Args:
+            forests: for each target its scikit-learn trees.
+            leaf: function from a tree's ``value`` array to one number for each node.
+        """
+        size = max(tree.node_count for trees in forests for tree in trees)
+        shape = (len(forests), self.trees, size)
+        feature, threshold = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+        branches, value = np.zeros((*shape, 2), np.int32), np.zeros(shape, np.float32)
+        for target, trees in enumerate(forests):
+            for number, tree in enumerate(trees):
+                nodes = np.arange(tree.node_count)
+                is_leaf = tree.children_left < 0
+                at = (target, number, slice(tree.node_count))
+                feature[at] = np.where(is_leaf, 0, tree.feature)
+                threshold[at] = tree.threshold
+                # A leaf is its own child, so that a walk of any length ends in it.
+                branches[*at, 0] = np.where(is_leaf, nodes, tree.children_left)
+                branches[*at, 1] = np.where(is_leaf, nodes, tree.children_right)
+                value[at] = leaf(tree.value)
+        self.feature, self.threshold = torch.from_numpy(feature), torch.from_numpy(threshold)
+        self.branches, self.value = torch.from_numpy(branches), torch.from_numpy(value)
+        self.depth = torch.tensor([max(tree.max_depth for trees in forests for tree in trees)])
+
+    def leaves(self, columns: Tensor, target: int) -> Tensor:
+        """Return the value of the leaf that each molecule reaches in each tree ``[B, trees]``."""
+        feature, threshold = self.feature[target].long(), self.threshold[target]
+        branches, value = self.branches[target].long(), self.value[target]
+        tree = torch.arange(feature.shape[0], device=columns.device)
+        node = torch.zeros(columns.shape[0], feature.shape[0], dtype=torch.long, device=columns.device)
+        for _ in range(int(self.depth)):
+            right = (columns.gather(1, feature[tree, node]) > threshold[tree, node]).long()
+            node = branches[tree, node, right]
+        return value[tree, node]
+
+
+class RandomForest(Forest):
+    """Random forest (Breiman 2001) on fingerprints, the baseline that a graph network has to beat."""
+
+    def __init__(self, outputs: int, trees: int = 200, **options: Any) -> None:
+        super().__init__(outputs, trees, **options)
+        self.is_classifier: Tensor
+        self.register_buffer("is_classifier", torch.zeros((), dtype=torch.bool))
+
+    def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
+        """Grow a forest for each target."""
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+        forests = []
+        for columns, values in targets:
+            forest = RandomForestRegressor if kind == "regression" else RandomForestClassifier
+            fitted = forest(self.trees, random_state=self.seed, n_jobs=-1).fit(columns.astype(np.float32), values)
+            forests.append([tree.tree_ for tree in fitted.estimators_])
+        self.is_classifier = torch.tensor(kind == "classification")
+        share = _positive_share if kind == "classification" else _single_value
+        self.keep(forests, share)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the mean over the trees; for two classes its logit."""
+        columns = self.inputs(features)
+        means = torch.stack([self.leaves(columns, target).mean(1) for target in range(self.outputs)], dim=1)
+        return logit(means) if self.is_classifier else means
+
+
+class GradientBoosting(Forest):
+    """Gradient boosting (Friedman 2001) on fingerprints.
+
+    Args:
+        outputs: numbers to predict.
+        trees: rounds of boosting.
+        depth: depth of a tree.
+        learning_rate: weight of each tree.
+        options: as :class:`Baseline`.
+    """
+
+    def __init__(
+        self, outputs: int, trees: int = 300, depth: int = 5, learning_rate: float = 0.05, **options: Any
+    ) -> None:
+        super().__init__(outputs, trees, **options)
+        self.tree_depth, self.learning_rate = depth, learning_rate
+
+    def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
+        """Boost each target."""
+        from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
+        forests, offsets = [], []
+        options = {
+            "max_depth": self.tree_depth,
+            "learning_rate": self.learning_rate,
+            "subsample": 0.7,
+            "max_features": 0.1,
+        }
+        for columns, values in targets:
+            booster = GradientBoostingRegressor if kind == "regression" else GradientBoostingClassifier
+            fitted = booster(n_estimators=self.trees, random_state=self.seed, **options).fit(
+                columns.astype(np.float32), values
+            )
+            forests.append([tree.tree_ for tree in fitted.estimators_[:, 0]])
+            start = torch.tensor(float(values.mean()))
+            offsets.append(float(start if kind == "regression" else torch.logit(start)))
+        self.keep(forests, _single_value)
+        self.offset = torch.tensor(offsets)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the start value and the weighted sum of the trees."""
+        columns = self.inputs(features)
+        sums = torch.stack([self.leaves(columns, target).sum(1) for target in range(self.outputs)], dim=1)
+        return self.offset + self.learning_rate * sums
+
+
+def _single_value(values: Array) -> Array:
+    return values[:, 0, 0]
+
+
+def _positive_share(values: Array) -> Array:
+    counts = values[:, 0, :]
+    return counts[:, 1] / counts.sum(1) if counts.shape[1] > 1 else np.full(len(counts), np.nan)
+
+
+def logit(probabilities: Tensor) -> Tensor:
+    """Return the logit of probabilities, kept finite."""
+    return torch.logit(probabilities.clamp(MOST_CERTAIN, 1 - MOST_CERTAIN))
