@@ -115,8 +115,8 @@ class RecurrentDecoder(Decoder):
     """An RNN that writes, with or without attention on what an encoder read.
 
     Without attention the source's summary starts the state and is added to each token (Cho et al. 2014, eq. 7-8), and
-    all steps run in one kernel. With it, each step also sees a weighted mean of the source states and hands what it saw to
-    the next one: Luong et al. 2015, eq. 5 and section 3.3, with their dot score or with Bahdanau's additive one.
+    all steps run in one kernel. With it, each step also sees a weighted mean of the source states and hands what it saw
+    to the next one: Luong et al. 2015, eq. 5 and section 3.3, with their dot score or with Bahdanau's additive one.
 
     Args:
         shape: cell, width, layers, dropout and attention.
@@ -137,7 +137,7 @@ class RecurrentDecoder(Decoder):
         self.parts = [cell.parts for cell in self.cells if isinstance(cell, Cell)]
         self.score = make_score(shape.attention, shape.width, memory) if memory else None
         self.combine = nn.Linear(memory + shape.width, shape.width) if self.score is not None else None
-        self.summary = nn.Linear(memory, shape.width) if memory else None
+        self.summary = nn.Linear(memory, shape.width) if memory and self.score is None else None
         self.first = nn.Linear(memory, shape.width * sum(self.parts)) if memory else None
 
     def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
@@ -155,13 +155,14 @@ class RecurrentDecoder(Decoder):
         self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
     ) -> RecurrentState:
         """See `Decoder.start`."""
-        if (memory is None) != (self.summary is None):
+        if (memory is None) != (self.first is None):
             raise ValueError("a translator needs a source, a language model takes none; see the task of the run")
         extra, keys, width = self.condition(condition), None, self.embedding.embedding_dim
         flat = self.out.weight.new_zeros(rows, width * sum(self.parts))
-        if memory is not None and self.summary is not None and self.first is not None:
-            context = self.summary(memory.summary)
-            extra = context if extra is None else extra + context
+        if memory is not None and self.first is not None:
+            if self.summary is not None:
+                context = self.summary(memory.summary)
+                extra = context if extra is None else extra + context
             flat = torch.tanh(self.first(memory.summary))
             keys = None if self.score is None else self.score.keys(memory.states)
         extra = self.out.weight.new_zeros(rows, width) if extra is None else extra

@@ -1,4 +1,4 @@
-"""Molecules per second of batched generation against one sequence at a time, and the cost of training beside a bare loop.
+"""Molecules per second of batched generation against one by one, and the cost of training beside a bare loop.
 
 python tests/benchmarks/generate.py [--count 256]
 """

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from test_decoder import KINDS, WIDTH, a_memory, make
 
+from molgraph.sequences.batch import Memory
 from molgraph.sequences.decode import Beam, Greedy, Sampling, decode, exhaustive, in_batches
 from molgraph.sequences.decoder import RecurrentDecoder
 from molgraph.sequences.rnn import RecurrentShape
@@ -9,6 +9,12 @@ from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK
 from molgraph.sequences.transformer import TransformerShape
 from molgraph.sequences.transformer_decoder import TransformerDecoder
 
+WIDTH, VOCABULARY = 12, 9
+KINDS = [
+    RecurrentShape(cell, 16, 2, 0.1, attention=kind)
+    for cell, kind in (("lstm", "none"), ("gru", "dot"), ("rnn", "additive"))
+]
+KINDS += [TransformerShape(16, 2, 4, 32, 0.1, positions) for positions in ("sinusoid", "rotary")]
 SMALL = [RecurrentShape("lstm", 8, 1), TransformerShape(8, 1, 2, 16)]
 
 
@@ -19,6 +25,18 @@ def sharp(shape, vocabulary, memory=0):
     decoder = kind(shape, vocabulary, memory).eval()
     decoder.out.weight.data.mul_(4)
     return decoder
+
+
+def make(shape, memory=0):
+    torch.manual_seed(0)
+    kind = TransformerDecoder if isinstance(shape, TransformerShape) else RecurrentDecoder
+    return kind(shape, VOCABULARY, memory).eval()
+
+
+def a_memory(padding=0):
+    torch.manual_seed(1)
+    states = torch.cat([torch.randn(3, 5, WIDTH), torch.full((3, padding, WIDTH), 9.0)], 1)
+    return Memory(states, torch.arange(5 + padding) < torch.tensor([5, 2, 4])[:, None], torch.randn(3, WIDTH))
 
 
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
