@@ -3,10 +3,22 @@
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from molgraph.nn.graph import Features
 
-NORMALIZATIONS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalization of rows; a single row has no spread, so that the running statistics stand in."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map ``[N, F]`` to ``[N, F]``."""
+        if rows.shape[0] > 1:
+            return super().forward(rows)
+        return F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+NORMALIZATIONS: dict[str, type[nn.Module]] = {"batch": BatchNorm, "layer": nn.LayerNorm, "none": nn.Identity}
 
 
 def normalization(kind: str, width: int) -> nn.Module:

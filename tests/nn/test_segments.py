@@ -1,6 +1,5 @@
 import pytest
 import torch
-from tests.nn.graphs import EDGES, make_graph
 
 from molgraph.nn.segments import (
     bag,
@@ -13,6 +12,7 @@ from molgraph.nn.segments import (
     segment_sum,
     weighted_neighbor_sum,
 )
+from tests.nn.graphs import EDGES, make_graph
 
 SEGMENTS = {
     "empty ones between": [0, 0, 2, 2, 2, 5],

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+import types
+
+import pytest
+import torch
+
+from molgraph.nn import graph as graph_module
+from molgraph.nn.graph import from_dgl, import_dgl, offsets_of, to_dgl
+from tests.nn.graphs import EDGES, make_graph
+
+
+def assert_equal_graphs(first, second):
+    for name in ("src", "dst", "reverse", "offsets", "node_graph", "graph_offsets"):
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
+    assert torch.equal(first.node_features.rows(), second.node_features.rows())
+    assert torch.equal(first.edge_features.rows(), second.edge_features.rows())
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_graph_survives_the_way_to_dgl_and_back(name):
+    graph = make_graph(name)
+    assert_equal_graphs(graph, from_dgl(to_dgl(graph)))
+
+
+def test_dgl_sees_the_single_graphs_of_a_batch():
+    dgl = import_dgl()
+    single = dgl.unbatch(to_dgl(make_graph("molecules")))
+    assert [(one.num_nodes(), one.num_edges()) for one in single] == [(5, 8), (2, 2), (1, 0)]
+
+
+def test_edges_of_a_dgl_graph_may_come_in_any_order():
+    graph = make_graph("molecules")
+    other, order = to_dgl(graph), torch.randperm(graph.num_edges)
+    shuffled = import_dgl().graph((graph.src[order], graph.dst[order]), num_nodes=graph.num_nodes)
+    shuffled.ndata["features"] = other.ndata["features"]
+    shuffled.edata["features"] = other.edata["features"][order]
+    shuffled.set_batch_num_nodes(other.batch_num_nodes())
+    shuffled.set_batch_num_edges(other.batch_num_edges())
+    assert_equal_graphs(graph, from_dgl(shuffled))
+
+
+def test_a_one_way_edge_and_missing_features_are_refused():
+    dgl = import_dgl()
+    one_way = dgl.graph(([0], [1]))
+    with pytest.raises(ValueError, match="no node data 'features'"):
+        from_dgl(one_way)
+    one_way.ndata["features"], one_way.edata["features"] = torch.ones(2, 1), torch.ones(1, 1)
+    with pytest.raises(ValueError, match="needs its reverse exactly once"):
+        from_dgl(one_way)
+    double = dgl.graph(([0, 1, 0], [1, 0, 1]))
+    double.ndata["features"], double.edata["features"] = torch.ones(2, 1), torch.ones(3, 1)
+    with pytest.raises(ValueError, match="needs its reverse exactly once"):
+        from_dgl(double)
+
+
+def test_offsets_are_borders():
+    assert offsets_of(torch.tensor([2, 0, 3])).tolist() == [0, 2, 2, 5]
+
+
+def test_a_batch_moves_as_a_whole():
+    moved = make_graph("molecules").to(torch.device("meta"))
+    assert {moved.src.device.type, moved.node_features.table.device.type, moved.graph_offsets.device.type} == {"meta"}
+
+
+@pytest.mark.parametrize(("version", "stand_in"), [((3, 11), False), ((3, 12), True)])
+def test_only_python_3_12_gets_a_stand_in_for_graphbolt(monkeypatch, version, stand_in):
+    monkeypatch.setitem(sys.modules, "dgl", types.ModuleType("dgl"))
+    monkeypatch.delitem(sys.modules, "dgl")
+    monkeypatch.delitem(sys.modules, "dgl.graphbolt", raising=False)
+    monkeypatch.setattr(graph_module.os, "environ", {})
+    monkeypatch.setattr(sys, "version_info", version)
+    seen = {}
+
+    def fake_import(name, *arguments):
+        seen["graphbolt"] = "dgl.graphbolt" in sys.modules
+        return types.ModuleType(name)
+
+    monkeypatch.setattr(
+        "builtins.__import__", lambda name, *rest: fake_import(name) if name == "dgl" else REAL(name, *rest)
+    )
+    import_dgl()
+    sys.modules.pop("dgl.graphbolt", None)
+    assert seen["graphbolt"] is stand_in
+    assert graph_module.os.environ["DGLBACKEND"] == "pytorch"
+
+
+REAL = __import__
+
+
+def test_importing_dgl_writes_nothing_into_the_home_folder(tmp_path):
+    code = "from molgraph.nn.graph import import_dgl; import_dgl()"
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=120)
+    assert not (tmp_path / ".dgl").exists()
