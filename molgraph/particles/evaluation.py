@@ -95,8 +95,8 @@ def evaluate(simulator: Simulator, frames: Frames, steps: int | None = None, sta
     metrics["ms_per_step"] = 1e3 * seconds / steps / count
     errors = np.mean([row[1] for row in rows], axis=0)
     first = windows[0].state.positions[:, -1:]
-    both = (torch.cat([first, p], dim=1).transpose(0, 1).numpy() for p in (pieces[0], windows[0].future))
-    return Evaluation(metrics, *both, errors)
+    guess, truth = (torch.cat([first, p], dim=1).transpose(0, 1).numpy() for p in (pieces[0], windows[0].future))
+    return Evaluation(metrics, guess, truth, errors)
 
 
 def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int) -> dict[str, float]:

@@ -84,6 +84,8 @@ class SimulationExperiment(Experiment):
         space: settings of :class:`SpaceConfig`.
     """
 
+    task: SimulationTask
+
     def __init__(
         self,
         data: dict[str, Any],
@@ -135,11 +137,12 @@ class SimulationExperiment(Experiment):
         simulator = self.task.simulator
         found = evaluate(simulator, frames)
         base = evaluate(FreeFlight(self.scale), frames).metrics
-        results = {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": self._solver_time()}
+        solver = self._solver_time()
+        results = {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": solver}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         self._pictures(folder, found, frames.trajectories[0])
         self.console.print(results_table(found.metrics, base))
-        self._print_speed(found.metrics["ms_per_step"], results["solver_ms_per_frame"])
+        self._print_speed(found.metrics["ms_per_step"], solver)
         return results | {"score": found.metrics["mse_all"]}
 
     def _frames(self, split: str, dtype: torch.dtype = torch.float32) -> Frames:
@@ -232,7 +235,8 @@ def load_simulator(run: str | Path) -> tuple[Simulator, Metadata]:
     state = yaml.safe_load(content["state"])
     if "scale" not in state:
         raise ValueError(f"{run} holds no particle simulator; give the run folder of one")
-    scale = Scale(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["scale"].items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["scale"].items()}
+    scale = Scale(**values)
     simulator: Simulator = instantiate(config["model"], scale=scale)
     SimulationTask(simulator, 0.0).load_state_dict(content["task"])
     return simulator.eval(), Metadata.from_dict(state["metadata"])

@@ -37,7 +37,7 @@ class TaylorGreenScenes:
         axis = (np.arange(count) + 0.5) * self.length / count
         lattice = np.stack(np.meshgrid(*[axis] * self.dim, indexing="ij"), -1).reshape(-1, self.dim)
         positions = lattice + generator.uniform(-self.jitter, self.jitter, lattice.shape) * spacing
-        phase, speed = generator.uniform(0, 2 * np.pi, self.dim), generator.uniform(*self.speed)
+        phase, speed = generator.uniform(0, 2 * np.pi, self.dim), generator.uniform(self.speed[0], self.speed[1])
         velocities = speed * vortex(2 * np.pi * positions / self.length + phase)
         box = Box((0.0,) * self.dim, (self.length,) * self.dim, (True,) * self.dim)
         species = np.full(len(positions), "water")
@@ -76,7 +76,8 @@ class DamBreakScenes:
         generator = np.random.default_rng(seed)
         tank = np.array(self.tank)
         fraction = np.ones(len(tank))
-        fraction[0], fraction[1] = generator.uniform(*self.width), generator.uniform(*self.height)
+        fraction[0] = generator.uniform(self.width[0], self.width[1])
+        fraction[1] = generator.uniform(self.height[0], self.height[1])
         inner = np.maximum(np.round(tank * fraction / spacing).astype(int), 1)
         water = _lattice(np.zeros(len(tank), dtype=int), inner, spacing)
         water = water + generator.uniform(-0.02, 0.02, water.shape) * spacing

@@ -85,7 +85,7 @@ def read_ase(path: str | Path) -> tuple[Trajectory, Box]:
     """
     from ase.io import read
 
-    frames = read(path, index=":")
+    frames: list[Any] = list(read(path, index=":"))
     first = frames[0]
     for number, atoms in enumerate(frames):
         if not np.array_equal(atoms.numbers, first.numbers):

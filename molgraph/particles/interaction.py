@@ -77,11 +77,19 @@ class InteractionBlock(nn.Module):
         self.node_mlp = latent_mlp(2 * width, width, activation)
         self.width = width
 
+    @property
+    def first(self) -> nn.Linear:
+        """The layer that is split."""
+        layer = self.edge_mlp[0]
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"the edge MLP starts with {type(layer).__name__}, and only a Linear can be split")
+        return layer
+
     def forward(self, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """Node latents ``[N, F]`` and edge latents ``[E, F]`` after one round."""
-        first = self.edge_mlp[0]
+        first, rest = self.first, self.edge_mlp[1:]
         of_edge, of_src, of_dst = first.weight.split(self.width, dim=1)
         gathered = pair_sum(nodes @ of_src.t(), nodes @ of_dst.t(), edges)
-        messages = self.edge_mlp[1:](F.linear(links, of_edge, first.bias) + gathered)
+        messages = rest(F.linear(links, of_edge, first.bias) + gathered)
         received = segment_sum(messages, edges.dst, edges.offsets)
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=1)), links + messages

@@ -3,7 +3,9 @@
 Two dimensions are a slab of the same code: one layer of grid nodes, no motion and unit weight along z (plane strain).
 """
 
-# Warp reads the annotations of kernels as its types, so this file cannot postpone their evaluation.
+# Warp reads the annotations of kernels as its types, so this file cannot postpone their evaluation,
+# and the language of kernels is Warp's, of which mypy knows nothing:
+# mypy: ignore-errors
 import warp as wp
 
 WATER, SAND, GOOP = wp.constant(0), wp.constant(1), wp.constant(2)

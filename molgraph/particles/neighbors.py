@@ -110,8 +110,8 @@ def _edges_of_half_list(half: np.ndarray, num_nodes: int, self_edges: bool) -> E
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     partner = np.concatenate([place[number : 2 * number], place[:number], place[2 * number :]])
-    arrays = (src[order], dst[order], partner[order])
-    return Edges(*(torch.from_numpy(a.astype(np.int64, copy=False)) for a in arrays), num_nodes)
+    tensors = [torch.from_numpy(a.astype(np.int64, copy=False)) for a in (src[order], dst[order], partner[order])]
+    return Edges(tensors[0], tensors[1], tensors[2], num_nodes)
 
 
 def _sorted_edges(dst: Tensor, src: Tensor, num_nodes: int, self_edges: bool) -> Edges:

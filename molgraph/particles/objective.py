@@ -50,6 +50,7 @@ class SimulationTask(Task):
         noise: spread of the velocity noise in length per frame.
     """
 
+    simulator: Simulator
     monitor = "rollout_error"
     mode = "min"
 

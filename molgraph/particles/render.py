@@ -57,13 +57,16 @@ def animate(
 
 
 def _save_gif(path: Path, figure: Figure, draw: Callable[[int], None], frames: int, seconds: float) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
 
     pictures = []
     for step in range(frames):
         draw(step)
-        figure.canvas.draw()
-        picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+        canvas.draw()
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         # a few colours are enough for dots, and make the file five times smaller
         pictures.append(picture.quantize(24, dither=Image.Dither.NONE))
     duration = max(20, round(1000 * seconds / frames))

@@ -171,4 +171,4 @@ class BlockScenes:
 def box_contains(points: np.ndarray, box: Box, margin: float) -> np.ndarray:
     """Which points ``[M, D]`` are at least ``margin`` inside the walls, ``[M]``."""
     low, high = np.array(box.lower) + margin, np.array(box.upper) - margin
-    return ((points >= low) & (points <= high)).all(1)
+    return np.all((points >= low) & (points <= high), axis=1)

@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,7 +142,7 @@ def _start(arguments: argparse.Namespace, simulator: Simulator, metadata: Metada
 
         from .dynamics import state_of_atoms
 
-        atoms = read(arguments.atoms, index=-1)
+        atoms: Any = read(arguments.atoms, index=-1)
         return Start(state_of_atoms(atoms, simulator, metadata), atoms.numbers)
     if arguments.scene:
         scene = read_scene(arguments.scene)

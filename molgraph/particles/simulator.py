@@ -73,6 +73,11 @@ class Simulator(nn.Module, ABC):
         scale: sizes, units and types of the data.
     """
 
+    velocity_std: Tensor
+    acceleration_std: Tensor
+    velocity_mean: Tensor
+    acceleration_mean: Tensor
+
     def __init__(self, scale: Scale) -> None:
         super().__init__()
         self.scale = scale

@@ -3,7 +3,9 @@
 Two dimensions are one layer of cells of the same code. Periods are handled by the shortest image of each distance.
 """
 
-# Warp reads the annotations of kernels as its types, so this file cannot postpone their evaluation.
+# Warp reads the annotations of kernels as its types, so this file cannot postpone their evaluation,
+# and the language of kernels is Warp's, of which mypy knows nothing:
+# mypy: ignore-errors
 import warp as wp
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ class ParticleState:
 
     def to(self, device: torch.device | str) -> ParticleState:
         """The same state on another device."""
-        moved = {
+        moved: dict[str, Any] = {
             name: getattr(self, name).to(device) for name in ("positions", "species", "kinematic", "gravity", "graph")
         }
         return replace(self, **moved)
@@ -80,7 +81,7 @@ def stack_states(states: Sequence[ParticleState]) -> ParticleState:
         raise ValueError("states in different boxes cannot be one batch; simulate them one after the other")
     starts = [sum(s.num_graphs for s in states[:i]) for i in range(len(states))]
     graph = torch.cat([state.graph + start for state, start in zip(states, starts, strict=True)])
-    joined = {
+    joined: dict[str, Any] = {
         name: torch.cat([getattr(s, name) for s in states]) for name in ("positions", "species", "kinematic", "gravity")
     }
     return replace(first, **joined, graph=graph, num_graphs=sum(s.num_graphs for s in states))

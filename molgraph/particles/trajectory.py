@@ -70,7 +70,9 @@ class Metadata:
         if bounds is None:
             raise ValueError('metadata has no "bounds": give [[lower, upper], ...], one pair per axis')
         periodic = values.pop("periodic_boundary_conditions", [False] * len(bounds))
-        statistics = {k: values.pop(k) for k in ("vel_mean", "vel_std", "acc_mean", "acc_std") if k in values}
+        statistics: dict[str, list[float]] = {
+            k: values.pop(k) for k in ("vel_mean", "vel_std", "acc_mean", "acc_std") if k in values
+        }
         # LagrangeBench numbers walls 1 and 2, GNS numbers obstacles 3; only LagrangeBench names its solver
         kinematic = values.pop("kinematic_types", [1, 2] if "solver" in values else [3])
         return cls(
@@ -123,7 +125,7 @@ class TrajectoryWriter:
         self.path = Path(path)
         self._file = _h5py().File(path, "w")
 
-    def begin(self, name: str, species: np.ndarray, gravity: Sequence[float], dim: int) -> None:
+    def begin(self, name: str, species: np.ndarray, gravity: np.ndarray | Sequence[float], dim: int) -> None:
         """Start a trajectory ``name`` of ``len(species)`` particles."""
         group = self._file.create_group(name)
         group.create_dataset("particle_type", data=np.asarray(species, dtype=np.int32))
