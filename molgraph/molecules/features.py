@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Part of every cache key: raise it when a feature changes, and no old cache is read."""
 
 
@@ -41,9 +41,7 @@ class Feature:
 _HYBRIDIZATIONS = tuple(
     int(getattr(Chem.HybridizationType, name)) for name in ("S", "SP", "SP2", "SP3", "SP2D", "SP3D", "SP3D2")
 )
-_CHIRALITIES = tuple(
-    int(getattr(Chem.ChiralType, f"CHI_{name}")) for name in ("UNSPECIFIED", "TETRAHEDRAL_CW", "TETRAHEDRAL_CCW")
-)
+_NOT_CHIRAL, _R, _S, _UNLABELLED = range(4)
 _BOND_TYPES = tuple(int(getattr(Chem.BondType, name)) for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
 _BOND_STEREOS = tuple(int(getattr(Chem.BondStereo, f"STEREO{name}")) for name in ("NONE", "Z", "E", "CIS", "TRANS"))
 
@@ -54,7 +52,7 @@ ATOM_FEATURES = (
     Feature("hydrogens", (0, 1, 2, 3, 4)),
     Feature("hybridization", _HYBRIDIZATIONS),
     Feature("aromatic", ()),
-    Feature("chirality", _CHIRALITIES),
+    Feature("chirality: none, R, S", (_NOT_CHIRAL, _R, _S)),
     Feature("smallest ring", (0, 3, 4, 5, 6, 7, 8)),
 )
 """The blocks of an atom's row, in order. "Smallest ring" is 0 outside rings."""
@@ -94,10 +92,18 @@ def atom_codes(mol: Chem.Mol, has_stereo: bool = True) -> list[tuple[int, ...]]:
         map(atom.GetTotalNumHs, atoms),
         map(int, map(atom.GetHybridization, atoms)),
         map(atom.GetIsAromatic, atoms),
-        map(int, map(atom.GetChiralTag, atoms)) if has_stereo else [0] * count,
+        map(chirality, atoms) if has_stereo else [_NOT_CHIRAL] * count,
         smallest_rings(mol),
     ]
     return list(zip(*columns, strict=True))
+
+
+def chirality(atom: Chem.Atom) -> int:
+    """Return the label of Cahn, Ingold and Prelog: unlike clockwise or not, it is the same in every order of atoms."""
+    if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
+        return _NOT_CHIRAL
+    label = atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else ""
+    return {"R": _R, "S": _S}.get(label, _UNLABELLED)
 
 
 def smallest_rings(mol: Chem.Mol) -> list[int]:
