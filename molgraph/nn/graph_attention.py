@@ -53,7 +53,7 @@ class GATConv(nn.Module):
         projected = self.linear(nodes).view(-1, self.heads, self.width)
         weights = self.dropout(self.attention(projected, graph))
         mixed = weighted_neighbor_sum(projected, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
-        return mixed.reshape(nodes.shape[0], -1) + self.bias
+        return mixed.flatten(1) + self.bias
 
 
 class GATv2Conv(nn.Module):
@@ -92,7 +92,7 @@ class GATv2Conv(nn.Module):
         weights = self.dropout(self.attention(src_rows, self.linear_dst(nodes), graph))
         values = src_rows.view(-1, self.heads, self.width)
         mixed = weighted_neighbor_sum(values, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
-        return mixed.reshape(nodes.shape[0], -1)
+        return mixed.flatten(1)
 
 
 class AttentiveContext(nn.Module):
@@ -120,9 +120,8 @@ class AttentiveContext(nn.Module):
             message_score = self.score_message(nodes).index_select(0, graph.src)
             weights = segment_softmax(self.activation(node_score + message_score), graph.dst, graph.offsets)
             rows = self.transform(nodes).unsqueeze(1)
-            context = weighted_neighbor_sum(rows, weights, graph.src, graph.dst, graph.offsets, graph.reverse).squeeze(
-                1
-            )
+            mixed = weighted_neighbor_sum(rows, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
+            context = mixed.squeeze(1)
         else:
             scores = self.activation(node_score + self.score_message(messages))
             weights = segment_softmax(scores, graph.dst, graph.offsets)

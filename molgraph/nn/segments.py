@@ -164,7 +164,8 @@ def weighted_neighbor_sum(
     Returns:
         ``[N, H, F]``; no ``[E, H, F]`` tensor is made in the forward pass.
     """
-    return _WeightedNeighborSum.apply(values, weights, src, dst, offsets, reverse)
+    # Under autocast the softmax gives float32 beside bf16 values; the kernel wants one type.
+    return _WeightedNeighborSum.apply(values, weights.to(values.dtype), src, dst, offsets, reverse)
 
 
 class _GatherSource(torch.autograd.Function):

@@ -74,7 +74,7 @@ def locate(target: str) -> Any:
         ValueError: the name is outside ``molgraph`` (a configuration never runs foreign code) or does not exist.
     """
     module, _, name = target.rpartition(".")
-    if not module.startswith("molgraph"):
+    if module.partition(".")[0] != "molgraph":
         raise ValueError(
             f"_target_ {target!r} lies outside molgraph; configurations may only name molgraph's own classes"
         )
@@ -92,12 +92,26 @@ def instantiate(node: dict[str, Any], **extra: Any) -> Any:
     """
     target = locate(node["_target_"])
     arguments = {key: value for key, value in node.items() if key != "_target_"} | extra
-    known = inspect.signature(target).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    known, takes_any = parameters(target)
     unknown = sorted(set(arguments) - set(known))
     if unknown and not takes_any:
         raise ValueError(f"{node['_target_']} does not take {', '.join(unknown)}; it takes {', '.join(known)}")
     return target(**arguments)
+
+
+def parameters(target: Any) -> tuple[list[str], bool]:
+    """Return the names that ``target`` takes, and whether it takes any other name as well.
+
+    A class whose ``**options`` go on to its base class takes what that one takes.
+    """
+    kinds = inspect.getmro(target)[:-1] if inspect.isclass(target) else ()
+    names: list[str] = []
+    for function in [vars(kind)["__init__"] for kind in kinds if "__init__" in vars(kind)] or [target]:
+        own = inspect.signature(function).parameters.values()
+        names += [p.name for p in own if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            return list(dict.fromkeys(names)), False
+    return list(dict.fromkeys(names)), True
 
 
 def read_config(run: Path) -> dict[str, Any]:

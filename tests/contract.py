@@ -1,0 +1,119 @@
+"""The contract of property models: what every ``model=`` that predicts properties of molecules has to keep.
+
+A test module inherits :class:`PropertyModelContract` and gives it a fixture ``model``.
+"""
+
+import pytest
+import torch
+from rdkit import Chem
+
+SMILES = (
+    "CCO",
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "C[C@H](N)C(=O)O",
+    "C/C=C/C#N",
+    "[Na+].CC(=O)[O-]",
+    "c1ccc2c(c1)[nH]cc2",
+    "C",
+    "O=S(=O)(N)c1ccc(Cl)cc1",
+)
+"""Eight molecules: chiral, charged, aromatic, with a double bond that has a side, a salt, and one without bonds."""
+LONG = "C" * 250 + "c1ccccc1" + "N(C)CC(=O)O" * 30
+"""A molecule of about 500 atoms."""
+
+
+def renumbered(smiles, seed):
+    """Return the same molecule with its atoms in another order."""
+    mol = Chem.MolFromSmiles(smiles)
+    order = torch.randperm(mol.GetNumAtoms(), generator=torch.Generator().manual_seed(seed)).tolist()
+    return Chem.MolToSmiles(Chem.RenumberAtoms(mol, order), canonical=False)
+
+
+def outputs_of(model, smiles):
+    """Return the model's outputs ``[B, outputs]`` for SMILES, in evaluation mode and one batch."""
+    encoded = model.encode(list(smiles), workers=0)
+    with torch.no_grad():
+        return model.eval()(encoded.batch(range(len(encoded))))
+
+
+class PropertyModelContract:
+    """Inherit it, and give it a fixture ``model`` and a fixture ``twin``: a second model made alike."""
+
+    tolerance = 1e-5
+    """Two predictions are equal if they differ by less; molecules in other batches are added up in another order."""
+
+    def same(self, first, second):
+        torch.testing.assert_close(first, second, atol=self.tolerance, rtol=self.tolerance)
+
+    def test_predictions_are_finite(self, model):
+        outputs = outputs_of(model, SMILES)
+        assert outputs.shape[0] == len(SMILES)
+        assert outputs.isfinite().all()
+
+    def test_permuting_atoms_does_not_change_the_prediction(self, model):
+        for seed in range(3):
+            self.same(outputs_of(model, SMILES), outputs_of(model, [renumbered(text, seed) for text in SMILES]))
+
+    def test_a_batch_equals_one_by_one(self, model):
+        self.same(outputs_of(model, SMILES), torch.cat([outputs_of(model, [text]) for text in SMILES]))
+
+    def test_the_order_of_a_batch_is_the_order_of_the_predictions(self, model):
+        self.same(outputs_of(model, SMILES).flip(0), outputs_of(model, SMILES[::-1]))
+
+    def test_a_gradient_reaches_every_parameter(self, model):
+        encoded = model.encode(list(SMILES), workers=0)
+        model.train()(encoded.batch(range(len(encoded)))).square().sum().backward()
+        without = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None)]
+        assert without == []
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+    def test_it_overfits_eight_molecules(self, model):
+        encoded = model.encode(list(SMILES), workers=0)
+        batch = encoded.batch(range(len(encoded)))
+        outputs = model.train()(batch).shape[1]
+        wanted = torch.randn(len(SMILES), outputs, generator=torch.Generator().manual_seed(1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        for _ in range(300):
+            loss = (model(batch) - wanted).square().mean()
+            if loss < 0.01:
+                return
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        pytest.fail(f"300 steps leave a loss of {loss.item():.3f}")
+
+    def test_it_saves_and_loads_identically(self, model, twin, tmp_path):
+        encoded = model.encode(list(SMILES), workers=0)
+        model.train()(encoded.batch(range(len(encoded))))  # moves the statistics of a batch normalization
+        torch.save(model.state_dict(), tmp_path / "model.pt")
+        twin.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+        assert torch.equal(outputs_of(model, SMILES), outputs_of(twin, SMILES))
+
+    @pytest.mark.parametrize("smiles", ["C", "[Na+]", "[Na+].[Cl-]", "[H][H]", LONG], ids=lambda text: text[:12])
+    def test_a_single_atom_no_bond_and_five_hundred_atoms_work(self, model, smiles):
+        assert outputs_of(model, [smiles]).isfinite().all()
+
+    def test_a_single_atom_can_be_learned_from_alone(self, model):
+        encoded = model.encode(["C"], workers=0)
+        model.train()(encoded.batch([0])).sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    def test_no_molecules_give_no_predictions(self, model):
+        encoded = model.encode(list(SMILES), workers=0)
+        with torch.no_grad():
+            assert len(model.eval()(encoded.batch([]))) == 0
+
+    def test_it_runs_in_bfloat16(self, model):
+        encoded = model.encode(list(SMILES), workers=0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model.train()(encoded.batch(range(len(encoded)))).float().square().mean()
+        loss.backward()
+        assert loss.isfinite()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+    def test_the_featurizer_for_other_processes_agrees(self, model):
+        encoded, errors = model.featurizer()([SMILES[0], "C1CC", "", SMILES[1]])
+        assert sorted(errors) == [1, 2]
+        with torch.no_grad():
+            outputs = model.eval()(encoded.batch(range(2)))
+        self.same(outputs, outputs_of(model, SMILES[:2]))
