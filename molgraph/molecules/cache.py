@@ -5,6 +5,8 @@ The key is made of everything that the arrays depend on: a changed featurizer or
 
 import hashlib
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,7 +39,7 @@ def cached(kind: str, key: str, compute: Callable[[], Arrays]) -> Arrays:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             path.unlink(missing_ok=True)  # cut short by a full disk, say: compute it again
     arrays = compute()
     temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
