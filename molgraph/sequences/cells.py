@@ -37,6 +37,17 @@ class Cell(nn.Module):
         # The fused module is the home of the parameters, so that cuDNN finds them in one piece of memory.
         fused = self.kernel
         self.weights: Any = fused(inputs, hidden, batch_first=True) if fused else _Weights(self.gates, inputs, hidden)
+        self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        # Orthogonal blocks neither grow nor shrink a state (Saxe et al. 2014): gradients reach far back from the start.
+        for block in self.weights.weight_hh_l0.chunk(self.gates):
+            nn.init.orthogonal_(block)
+        self.remember(self.weights.bias_ih_l0)
+
+    def remember(self, bias: Tensor) -> None:
+        """Opens the gate that keeps the memory, if the cell has one, in its bias [gates * H]."""
 
     def project(self, x: Tensor) -> Tensor:
         """The input's share of every gate, W x + b: [..., I] to [..., gates * H]."""
@@ -112,6 +123,10 @@ class LSTMCell(Cell):
     parts = 2
     kernel = nn.LSTM
 
+    def remember(self, bias: Tensor) -> None:
+        """Forget little at the start: a bias of 1 (Gers et al. 2000; Jozefowicz et al. 2015)."""
+        bias[self.hidden : 2 * self.hidden] += 1
+
     def step(self, projected: Tensor, state: State) -> State:
         """See `Cell.step`."""
         h, c = state
@@ -130,6 +145,10 @@ class PeepholeLSTMCell(Cell):
         super().__init__(inputs, hidden)
         self.peephole = nn.Parameter(torch.empty(3, hidden).uniform_(-1 / math.sqrt(hidden), 1 / math.sqrt(hidden)))
 
+    def remember(self, bias: Tensor) -> None:
+        """Forget little at the start: a bias of 1 (Gers et al. 2000; Jozefowicz et al. 2015)."""
+        bias[self.hidden : 2 * self.hidden] += 1
+
     def step(self, projected: Tensor, state: State) -> State:
         """See `Cell.step`."""
         h, c = state
@@ -144,6 +163,10 @@ class CoupledLSTMCell(Cell):
 
     gates = 3
     parts = 2
+
+    def remember(self, bias: Tensor) -> None:
+        """Write little, and so forget little, at the start."""
+        bias[: self.hidden] -= 1
 
     def step(self, projected: Tensor, state: State) -> State:
         """See `Cell.step`."""
