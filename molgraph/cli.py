@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from molgraph.molecules import commands as molecules
 from molgraph.particles import commands as particles
@@ -43,11 +44,30 @@ def build_parser() -> argparse.ArgumentParser:
     particles.add_rollout(verbs)
     sequences.add_generate(verbs)
     sequences.add_translate(verbs)
+    compare = verbs.add_parser("compare", help="compare finished runs on one split: molgraph compare RUN RUN ...")
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or the folder of a multirun")
+    compare.add_argument("-o", "--output", type=Path, help="folder for comparison.md, .csv and .html (default: none)")
+    compare.set_defaults(run_verb=_compare)
     resume = verbs.add_parser("resume", help="finish an interrupted training")
     resume.add_argument("run", type=Path, help="run folder")
     resume.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.epochs=100")
     resume.set_defaults(run_verb=_resume)
     return parser
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from molgraph.training.compare import compare, expand
+    from molgraph.training.comparison_page import show, write
+
+    folders = expand(options.runs)
+    monitor, rows = compare(folders)
+    console = Console()
+    show(console, monitor, rows)
+    if options.output:
+        paths = write(options.output, monitor, rows, f"Comparison of {len(folders)} runs")
+        console.print("written: " + ", ".join(map(str, paths)), highlight=False, soft_wrap=True)
 
 
 def _resume(options: argparse.Namespace) -> None:
@@ -82,11 +102,12 @@ def _train(overrides: list[str]) -> None:
 
         from molgraph.training.run import train
 
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
         folder = Path(HydraConfig.get().runtime.output_dir)
         if (folder / "last.pt").exists():
             raise ValueError(f"{folder} holds a run already; use `molgraph resume {folder}` or another hydra.run.dir")
-        return float(train(plain, folder)["score"])  # type: ignore[arg-type]
+        plain["label"] = plain["label"] or HydraConfig.get().runtime.choices["model"]
+        return float(train(plain, folder)["score"])
 
     sys.argv = ["molgraph train", *overrides]
     try:

@@ -1,7 +1,7 @@
-"""Fingerprints to properties without gradient steps: ``SMILES -> Morgan counts (+ descriptors) -> scikit-learn -> tensors``.
+"""Fingerprints to properties without gradient steps: ``SMILES -> Morgan counts -> scikit-learn -> tensors -> [B, T]``.
 
-scikit-learn fits; what it has learned is copied into tensors, so that a baseline is saved, loaded and called like every other
-model, and no pickle is ever read.
+scikit-learn fits; what it has learned is copied into tensors, so that a baseline is saved, loaded and called like
+every other model, and no pickle is ever read.
 """
 
 import warnings

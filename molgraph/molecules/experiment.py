@@ -234,7 +234,12 @@ class PropertyExperiment(Experiment):
             parts={"val": self.val, "test": self.test},
             baseline=self._mean_prediction(),
             rows=([*self.table.header], [self.table.rows[index] for index in self.split.test]),
-            extra={"split": self.split_hash, "data": self.table.name, "classes": self.table.classes},
+            extra={
+                "split": self.split_hash,
+                "data": self.table.name,
+                "molecules": {part: len(getattr(self.split, part)) for part in splits.PARTS},
+                "classes": self.table.classes,
+            },
         )
 
     def _mean_prediction(self) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,15 @@ class PropertyReport:
             rows: header and cells of the test part.
             extra: further entries of ``results.json``.
         """
+        start = time.perf_counter()
         predicted = {name: self._collect(batches) for name, batches in parts.items()}
+        rate = sum(len(pair[1]) for pair in predicted.values()) / (time.perf_counter() - start)
         results: dict[str, Any] = {name: self.task.table(*pair) for name, pair in predicted.items()}
         constant = baseline.expand(len(predicted["test"][0]), -1)
         results["baseline"] = self.task.table(constant, predicted["test"][1])
-        results |= self._sizes(folder) | extra
+        results |= (
+            self._sizes(folder, extra["molecules"]["train"]) | extra | {"predict_molecules_per_second": round(rate, 1)}
+        )
         results["score"] = _mean([metrics[self.task.monitor] for metrics in results["val"].values()])
         results["monitor"] = self.task.monitor
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
@@ -67,13 +72,15 @@ class PropertyReport:
         with torch.no_grad():
             return self.task.collect(batch.to(device) for batch in batches.epoch(0))
 
-    def _sizes(self, folder: Path) -> dict[str, Any]:
+    def _sizes(self, folder: Path, molecules: int) -> dict[str, Any]:
         parameters = sum(p.numel() for p in self.task.parameters() if p.requires_grad)
         sizes: dict[str, Any] = {"parameters": parameters}
         if (folder / "last.pt").exists():
             from molgraph.training.checkpoint import load_checkpoint
 
             progress = load_checkpoint(folder / "last.pt")["progress"]
+            if progress["step"]:
+                sizes["train_molecules_per_second"] = round(molecules * progress["epoch"] / progress["seconds"], 1)
             sizes |= {
                 "seconds": round(progress["seconds"], 2),
                 "best_epoch": progress["best_epoch"],

@@ -1,0 +1,231 @@
+"""Runs side by side: ``run folders -> one split -> metrics over seeds, paired differences with intervals -> table``.
+
+A difference is paired: both models are judged on the same resampled molecules, so that an easy or hard draw moves both.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgraph.training.config import read_config
+
+RESAMPLES = 2000
+"""Bootstrap draws behind an interval."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of a property model."""
+
+    folder: Path
+    """Where it lies."""
+    label: str
+    """Name of its model."""
+    kind: str
+    """``graph``, ``sequence`` or ``fingerprint``."""
+    settings: str
+    """Everything in its configuration but the seed; runs that share it are repetitions."""
+    results: dict[str, Any]
+    """Content of ``results.json``."""
+    truth: Floats
+    """Measured targets of the test part ``[M, T]``."""
+    predicted: Floats
+    """Predictions ``[M, T]``."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in the table: the repetitions of one setting, over all targets."""
+
+    label: str
+    """Name of the model."""
+    kind: str
+    """``graph``, ``sequence`` or ``fingerprint``."""
+    runs: int
+    """Repetitions with other seeds."""
+    parameters: int
+    """Trained numbers."""
+    seconds: float
+    """Mean training time."""
+    train_rate: float
+    """Molecules a second in training; NaN for a model that is fitted at once."""
+    predict_rate: float
+    """Molecules a second in prediction."""
+    metrics: dict[str, tuple[float, float]]
+    """Mean and standard deviation over the repetitions of each metric, averaged over targets."""
+    difference: tuple[float, float, float]
+    """Main metric minus that of the best model: value, lower and upper end of the 95 % interval."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval of the difference leaves out zero."""
+        return self.difference[1] > 0 or self.difference[2] < 0
+
+
+def rmse(truth: Floats, predicted: Floats) -> float:
+    """Return the root of the mean squared error."""
+    return float(np.sqrt(np.mean((truth - predicted) ** 2)))
+
+
+def auroc(truth: Floats, predicted: Floats) -> float:
+    """Return the share of (positive, negative) pairs in the right order, ties half; NaN if a class is absent."""
+    from scipy.stats import rankdata
+
+    positives = int(truth.sum())
+    negatives = len(truth) - positives
+    if positives == 0 or negatives == 0:
+        return float("nan")
+    return float((rankdata(predicted)[truth == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+MEASURES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "auroc": auroc}
+
+
+def read_run(folder: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        ValueError: the folder is no finished run of a property model.
+    """
+    config = read_config(folder)
+    if not (folder / "results.json").is_file():
+        raise ValueError(f"{folder} has no results.json: it did not finish; `molgraph resume {folder}` does the rest")
+    results = json.loads((folder / "results.json").read_text())
+    if results.get("monitor") not in MEASURES:
+        raise ValueError(f"{folder} is judged by {results.get('monitor')!r}; compare knows {', '.join(MEASURES)}")
+    with (folder / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(results["test"])
+
+    def column(name: str) -> list[float]:
+        return [_number(row[name]) for row in rows]
+
+    target = config["model"]["_target_"]
+    kind = "sequence" if ".sequences." in target else "fingerprint" if ".baselines." in target else "graph"
+    model = {key: value for key, value in config["model"].items() if key != "seed"}
+    settings = json.dumps([model, config["trainer"], config["task"], config.get("label")], sort_keys=True)
+    return Run(
+        folder,
+        config.get("label") or target.rpartition(".")[2],
+        kind,
+        settings,
+        results,
+        np.array([column(name) for name in names]).T,
+        np.array([column(f"{name}_predicted") for name in names]).T,
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Return run folders; a folder of several runs (``molgraph train -m``) stands for all of them.
+
+    Raises:
+        ValueError: a path holds no run.
+    """
+    folders: list[Path] = []
+    for path in paths:
+        below = (
+            [path] if (path / "config.yaml").is_file() else sorted(file.parent for file in path.glob("*/config.yaml"))
+        )
+        if not below:
+            raise ValueError(f"{path} holds no run; give run folders, or the folder of a multirun")
+        folders += below
+    return folders
+
+
+def compare(folders: Sequence[Path], seed: int = 0) -> tuple[str, list[Row]]:
+    """Compare finished runs on one test part.
+
+    Args:
+        folders: run folders, in any order.
+        seed: repeats the bootstrap.
+
+    Returns:
+        The name of the main metric, and one row for each model, the best first.
+
+    Raises:
+        ValueError: the runs were tested on different splits (the message says which), or by different metrics.
+    """
+    runs = [read_run(folder) for folder in folders]
+    _check_splits(runs)
+    monitor = runs[0].results["monitor"]
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.settings, []).append(run)
+    draws = _draws(runs[0].truth, seed)
+    sampled = {key: _sampled_metric(group, monitor, draws) for key, group in groups.items()}
+    sign = 1.0 if monitor == "rmse" else -1.0
+    order = sorted(groups, key=lambda key: sign * sampled[key][0])
+    best = sampled[order[0]]
+    return monitor, [_row(groups[key], sampled[key] - best) for key in order]
+
+
+def _check_splits(runs: Sequence[Run]) -> None:
+    splits: dict[str, list[str]] = {}
+    for run in runs:
+        splits.setdefault(run.results["split"], []).append(str(run.folder))
+    if len(splits) > 1:
+        listed = "\n".join(f"  {split[:12]}: {', '.join(folders)}" for split, folders in splits.items())
+        raise ValueError(f"these runs were tested on different splits, so their numbers cannot be compared:\n{listed}")
+    monitors = {run.results["monitor"] for run in runs}
+    if len(monitors) > 1:
+        raise ValueError(f"these runs are judged by different metrics: {', '.join(sorted(monitors))}")
+
+
+def _draws(truth: Floats, seed: int) -> list[NDArray[np.int64]]:
+    """Return row numbers: first all rows in order, then the bootstrap samples."""
+    generator = np.random.default_rng(seed)
+    rows = len(truth)
+    return [np.arange(rows), *(generator.integers(0, rows, rows) for _ in range(RESAMPLES))]
+
+
+def _sampled_metric(group: Sequence[Run], monitor: str, draws: Sequence[NDArray[np.int64]]) -> Floats:
+    """Return the metric on each draw, averaged over repetitions and targets ``[1 + RESAMPLES]``."""
+    measure = MEASURES[monitor]
+    values = np.full((len(draws), len(group), group[0].truth.shape[1]), np.nan)
+    for number, rows in enumerate(draws):
+        for repetition, run in enumerate(group):
+            for target in range(run.truth.shape[1]):
+                truth = run.truth[rows, target]
+                measured = ~np.isnan(truth)
+                values[number, repetition, target] = measure(truth[measured], run.predicted[rows, target][measured])
+    return np.nanmean(values, axis=(1, 2))
+
+
+def _row(group: Sequence[Run], difference: Floats) -> Row:
+    results = [run.results for run in group]
+    names = next(iter(results[0]["test"].values())).keys()
+    metrics = {}
+    for name in names:
+        values = [np.nanmean([target[name] for target in result["test"].values()]) for result in results]
+        metrics[name] = (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"))
+
+    def mean(key: str) -> float:
+        return float(np.mean([result.get(key, float("nan")) for result in results]))
+
+    low, high = np.nanpercentile(difference[1:], [2.5, 97.5])
+    return Row(
+        group[0].label,
+        group[0].kind,
+        len(group),
+        results[0]["parameters"],
+        mean("seconds"),
+        mean("train_molecules_per_second"),
+        mean("predict_molecules_per_second"),
+        metrics,
+        (float(difference[0]), float(low), float(high)),
+    )
