@@ -20,7 +20,7 @@ from torch import Tensor
 
 from molgraph.molecules.experiment import DataConfig, make_task
 from molgraph.molecules.parallel import available_cores
-from molgraph.molecules.table import open_text, read_header
+from molgraph.molecules.table import check_delimiter, open_text, read_header, too_long
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
 from molgraph.training.precision import choose_device, set_precision
@@ -180,6 +180,7 @@ def predict_file(
         ValueError: the file, its header or the column is wrong.
     """
     with open_text(source) as file:
+        delimiter = check_delimiter(delimiter)
         reader = csv.reader(file, delimiter=delimiter)
         header = read_header(reader, source, delimiter)
         if smiles_column not in header:
@@ -189,16 +190,21 @@ def predict_file(
         position = header.index(smiles_column)
         writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
         writer.writerow(header + model.columns())
-        pending: deque[list[str]] = deque()
+        pending: deque[tuple[list[str], str]] = deque()
 
         def texts() -> Iterator[str]:
             for row in reader:
-                if row:
-                    pending.append(row + [""] * (len(header) - len(row)))
-                    yield pending[-1][position].strip()
+                if not row and len(header) > 1:
+                    continue  # an empty line; in a file with a single column it is a row with an empty cell
+                cells = (row + [""] * len(header))[: len(header)]
+                pending.append((cells, too_long(row, header) if len(row) > len(header) else ""))
+                yield cells[position].strip()
 
         for prediction in model.stream(texts(), workers):
-            writer.writerow(pending.popleft() + model.cells(prediction))
+            cells, problem = pending.popleft()
+            if problem:
+                prediction = Prediction(prediction.smiles, None, problem)
+            writer.writerow(cells + model.cells(prediction))
             yield prediction
 
 

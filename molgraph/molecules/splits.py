@@ -160,11 +160,17 @@ def file_split(path: Path, smiles: Sequence[str]) -> Split:
     if not path.is_file():
         raise ValueError(f"data.split_file={path} does not exist; give the split.csv of another run")
     with path.open(newline="") as file:
-        part = {row["smiles"]: row["part"] for row in csv.DictReader(file)}
+        reader = csv.DictReader(file)
+        if not {"smiles", "part"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path} is no split: it needs the columns smiles and part; give the split.csv of a run")
+        part: dict[str, list[str]] = {}
+        for row in reader:
+            part.setdefault(row["smiles"], []).append(row["part"])
     missing = [text for text in smiles if text not in part]
     if missing:
         raise ValueError(f"{path} does not know {len(missing)} of the molecules, the first is {missing[0]!r}")
-    return column_split([part[text] for text in smiles])
+    # A column split may put the rows of one molecule into several parts: they are taken in their order.
+    return column_split([part[text].pop(0) if len(part[text]) > 1 else part[text][0] for text in smiles])
 
 
 def straddling(split: Split, canonical: Sequence[str]) -> int:

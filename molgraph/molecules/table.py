@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,6 +99,24 @@ def open_text(path: Path) -> Iterator[TextIO]:
             yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as a UTF-8 CSV file") from error
+    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged, or no CSV file ({error})") from error
+
+
+def check_delimiter(text: str) -> str:
+    r"""Return the character that ``data.delimiter`` or ``--delimiter`` stands for.
+
+    Raises:
+        ValueError: more or fewer than one character.
+
+    >>> check_delimiter(r"\t"), check_delimiter("tab"), check_delimiter(";")
+    ('\t', '\t', ';')
+    """
+    if text in (r"\t", "tab"):
+        return "\t"  # a shell hands over two characters where a person means the tabulator
+    if len(text) != 1:
+        raise ValueError(f"the delimiter {text!r} is not one character; use for example ';', '|' or tab")
+    return text
 
 
 def read_header(reader: Iterator[list[str]], path: Path, delimiter: str) -> list[str]:
@@ -111,14 +130,20 @@ def read_header(reader: Iterator[list[str]], path: Path, delimiter: str) -> list
         raise ValueError(f"{path} is empty; the first line has to name the columns")
     others = [other for other in ",;\t|" if other != delimiter and other in header[0]]
     if len(header) == 1 and others:
+        name = "tab" if others[0] == "\t" else others[0]
         raise ValueError(
             f"{path} has the single column {header[0]!r}; it looks as if the delimiter were {others[0]!r}: "
-            f"use data.delimiter={others[0]!r} (in predict: --delimiter)"
+            f"use \"data.delimiter='{name}'\" (in predict: --delimiter '{name}')"
         )
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise ValueError(f"{path} has the column {twice[0]!r} more than once; rename one of them")
     return header
+
+
+def too_long(row: Sequence[str], header: Sequence[str]) -> str:
+    """Return why a row with more cells than columns cannot be used."""
+    return f"the row has {len(row)} cells, the header {len(header)}; is a cell with the delimiter in it not quoted?"
 
 
 def _position(header: Sequence[str], name: str, path: str) -> int:
@@ -156,8 +181,9 @@ def read_table(source: Source) -> MoleculeTable:
     """
     path, known, kind = _resolve(source)
     with open_text(path) as file:
-        reader = csv.reader(file, delimiter=source.delimiter)
-        header = read_header(reader, path, source.delimiter)
+        delimiter = check_delimiter(source.delimiter)
+        reader = csv.reader(file, delimiter=delimiter)
+        header = read_header(reader, path, delimiter)
         smiles_at = _position(header, source.smiles_column, str(path))
         names = list(source.targets) or [target.name for target in known.values()]
         if not names:
@@ -173,6 +199,7 @@ def read_table(source: Source) -> MoleculeTable:
     cells = [[row[at].strip() for row in rows] for at in target_at]
     kind = _infer_kind(cells) if kind == "auto" else kind
     values, classes, problems = _parse_targets(cells, names, kind)
+    problems |= {index: too_long(row, header) for index, row in enumerate(rows) if len(row) > len(header)}
     table = MoleculeTable(
         name=source.name or str(path),
         kind=kind,
