@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from molgraph.nn.segments import segment_sum
 
-from .interaction import InteractionBlock, decoder_mlp, latent_mlp
+from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
 from .neighbors import Edges
 from .simulator import Scale, Simulator
 from .state import ParticleState
@@ -63,8 +63,7 @@ class ConservativeSimulator(Simulator):
         gates, normals = wall_gates(state, self.scale.radius)
         nodes = self.encode_nodes(self.node_features(state, velocities, gates, normals))
         links = self.encode_edges(self.edge_features(state, velocities, edges))
-        for block in self.blocks:
-            nodes, links = block(nodes, links, edges)
+        nodes, links = message_passing(self.blocks, nodes, links, edges)
         wall_forces = (gates.to(nodes.dtype) * self.decode_walls(nodes)) @ normals.to(nodes.dtype)
         supported = support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype)
         echo = (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)

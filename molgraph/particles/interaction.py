@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from molgraph.nn.segments import bag, segment_sum
 
@@ -93,3 +94,21 @@ class InteractionBlock(nn.Module):
         messages = rest(F.linear(links, of_edge, first.bias) + gathered)
         received = segment_sum(messages, edges.dst, edges.offsets)
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=1)), links + messages
+
+
+CHECKPOINT_EDGES = 100_000
+"""From this many edges on, blocks are computed again in the backward pass instead of being kept in memory."""
+
+
+def message_passing(blocks: nn.ModuleList, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+    """All blocks, one after the other; in training of large systems only the latents between them are stored.
+
+    Ten blocks of width 128 at 19,000 particles would otherwise keep about 1 GB each.
+    """
+    store_less = torch.is_grad_enabled() and len(edges.dst) >= CHECKPOINT_EDGES
+    for block in blocks:
+        if store_less:
+            nodes, links = checkpoint(block, nodes, links, edges, use_reentrant=False, preserve_rng_state=False)
+        else:
+            nodes, links = block(nodes, links, edges)
+    return nodes, links

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .interaction import InteractionBlock, decoder_mlp, latent_mlp
+from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
 from .neighbors import Edges
 from .state import ParticleState, integrate
 from .trajectory import Metadata
@@ -161,8 +161,7 @@ class GNS(Simulator):
         """``[N, D]``: acceleration less its mean, over its spread."""
         nodes = self.encode_nodes(self.node_features(state))
         links = self.encode_edges(self.edge_features(state, edges))
-        for block in self.blocks:
-            nodes, links = block(nodes, links, edges)
+        nodes, links = message_passing(self.blocks, nodes, links, edges)
         return self.decode(nodes)
 
     def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:

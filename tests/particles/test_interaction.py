@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from molgraph.particles.interaction import InteractionBlock, pair_sum
+from molgraph.particles import interaction
+from molgraph.particles.interaction import InteractionBlock, message_passing, pair_sum
 from molgraph.particles.neighbors import radius_edges
 from molgraph.particles.space import Box
 
@@ -68,3 +69,17 @@ def test_a_block_without_edges_and_without_nodes_works():
         edges = radius_edges(torch.rand(number, 2), 0.1, Box.open(2))
         nodes, links = block(torch.randn(number, 8), torch.randn(0, 8), edges)
         assert nodes.shape == (number, 8) and links.shape == (0, 8) and torch.isfinite(nodes).all()
+
+
+def test_storing_less_in_large_systems_changes_no_gradient(monkeypatch):
+    torch.manual_seed(0)
+    blocks, edges = torch.nn.ModuleList(InteractionBlock(8) for _ in range(3)), graph()
+    nodes, links = torch.randn(12, 8), torch.randn(len(edges.dst), 8)
+    gradients = []
+    for limit in (1, 10**9):
+        monkeypatch.setattr(interaction, "CHECKPOINT_EDGES", limit)
+        blocks.zero_grad()
+        message_passing(blocks, nodes, links, edges)[0].square().sum().backward()
+        gradients.append([p.grad.clone() for p in blocks.parameters() if p.grad is not None])
+    for a, b in zip(*gradients, strict=True):
+        assert torch.equal(a, b)

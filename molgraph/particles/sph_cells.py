@@ -1,0 +1,87 @@
+"""Particles in cells for the SPH kernels: who may be near whom, in open and periodic boxes of two or three dimensions.
+
+positions -> count_cells -> fill_cells -> neighbor_cell
+"""
+
+# Warp reads the annotations of kernels as its types, so this file cannot postpone their evaluation,
+# and the language of kernels is Warp's, of which mypy knows nothing:
+# mypy: ignore-errors
+import warp as wp
+
+
+@wp.struct
+class Fluid:
+    """Constants, SI units; ``period`` is 0 along axes without one."""
+
+    h: float
+    norm: float
+    mass: float
+    density: float
+    sound: float
+    viscosity: float
+    artificial: float
+    background: float
+    diffusion: float
+    gravity: wp.vec3
+    period: wp.vec3
+    origin: wp.vec3
+    cell: wp.vec3
+    counts: wp.vec3i
+
+
+@wp.func
+def nearest(vector: wp.vec3, fluid: Fluid) -> wp.vec3:
+    """Shortest periodic image of a difference of positions."""
+    result = vector
+    for axis in range(3):
+        if fluid.period[axis] > 0.0:
+            result[axis] = vector[axis] - fluid.period[axis] * wp.round(vector[axis] / fluid.period[axis])
+    return result
+
+
+@wp.func
+def cell_of(position: wp.vec3, fluid: Fluid) -> wp.vec3i:
+    """Cell of a position; positions behind the last cell count as in it."""
+    cell = wp.vec3i(0, 0, 0)
+    for axis in range(3):
+        place = wp.int32(wp.floor((position[axis] - fluid.origin[axis]) / fluid.cell[axis]))
+        cell[axis] = wp.clamp(place, 0, fluid.counts[axis] - 1)
+    return cell
+
+
+@wp.func
+def neighbor_cell(cell: wp.vec3i, step: int, fluid: Fluid) -> int:
+    """Flat index of one of the 27 cells around ``cell``; -1 where there is none or where it was seen already."""
+    result = 0
+    offsets = wp.vec3i(step // 9 - 1, (step // 3) % 3 - 1, step % 3 - 1)
+    for axis in range(3):
+        place = cell[axis] + offsets[axis]
+        count = fluid.counts[axis]
+        if fluid.period[axis] > 0.0:
+            if (count == 1 and offsets[axis] != 0) or (count == 2 and offsets[axis] == -1):
+                result = -1
+            place = (place + count) % count
+        if place < 0 or place >= count:
+            result = -1
+        if result >= 0:
+            result = result * count + place
+    return result
+
+
+@wp.kernel
+def count_cells(
+    positions: wp.array(dtype=wp.vec3), cells: wp.array(dtype=int), ends: wp.array(dtype=int), fluid: Fluid
+) -> None:
+    """Write the cell of each particle and count the particles of each cell."""
+    p = wp.tid()
+    cell = cell_of(positions[p], fluid)
+    flat = (cell[0] * fluid.counts[1] + cell[1]) * fluid.counts[2] + cell[2]
+    cells[p] = flat
+    wp.atomic_add(ends, flat, 1)
+
+
+@wp.kernel
+def fill_cells(cells: wp.array(dtype=int), free: wp.array(dtype=int), order: wp.array(dtype=int)) -> None:
+    """List the particles of each cell; ``free`` ends as the start of each cell."""
+    p = wp.tid()
+    order[wp.atomic_sub(free, cells[p], 1) - 1] = p
