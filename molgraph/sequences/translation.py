@@ -30,7 +30,7 @@ from molgraph.sequences.dataset import Corpus, bucket, number_of_batches
 from molgraph.sequences.decoder import Decoder
 from molgraph.sequences.language import token_sums
 from molgraph.sequences.metrics import translation_metrics
-from molgraph.sequences.tokenizer import BOS, EOS, PAD, Vocabulary
+from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 from molgraph.sequences.translate import Direction, Translator, draw_example, make_pair
 from molgraph.training.experiment import Experiment
 from molgraph.training.task import Task
@@ -82,6 +82,9 @@ class PairBatches:
     def _written(self, rows: np.ndarray, epoch: int, vocabulary: Vocabulary) -> TokenBatch:
         texts = []
         for row, tokens in zip(rows.tolist(), self.sources.batch(rows).tokens.tolist(), strict=True):
+            if UNK in tokens:  # its text cannot be told any more: it stays as given
+                texts.append([token for token in tokens if token != PAD])
+                continue
             seed = zlib.crc32(f"{self.seed} {epoch} {row}".encode())
             texts.append([BOS, *vocabulary.encode(randomize(vocabulary.decode(tokens), 1, seed)[0]), EOS])
         return pad(texts)

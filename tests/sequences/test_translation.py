@@ -1,12 +1,15 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from molgraph.sequences.dataset import Corpus
+from molgraph.sequences.tokenizer import Vocabulary
 from molgraph.sequences.translate import DIRECTIONS, Direction, Translator, translate
-from molgraph.sequences.translation import TranslationExperiment
+from molgraph.sequences.translation import PairBatches, TranslationExperiment
 from molgraph.training.run import train
 
 GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot"}
@@ -42,6 +45,7 @@ def esters(tmp_path_factory):
     data = {"path": str(reactions(folder)), "columns": ["reactants", "product"]}
     values = config(data, GRU | {"width": 64}, "reactants_to_product", 300)
     values["data"] |= {"val": 0.1, "test": 0.1}
+    values["trainer"]["optimizer"]["learning_rate"] = 0.005
     train(values, folder / "run", QUIET)
     return folder / "run"
 
@@ -132,6 +136,13 @@ def test_random_sources_change_with_the_epoch_and_repeat_with_it(tmp_path):
     assert torch.equal(*validation)
 
 
+def test_a_source_with_an_unknown_token_is_not_rewritten():
+    vocabulary = Vocabulary.build(["CCO"])
+    corpus = Corpus.build(["CC[Si]", "CCO"], vocabulary)
+    batch = next(PairBatches(corpus, corpus, 2, randomized=vocabulary, shuffle=False).epoch(0))
+    assert [1, *vocabulary.encode("CC[Si]"), 2] in batch.source.tokens.tolist()
+
+
 def test_directions_swap_source_and_target():
     row = ("A", "B")
     assert Direction.named("product_to_reactants").columns() == ("product", "reactants")
@@ -148,3 +159,20 @@ def test_another_kind_of_run_is_refused(esters):
 
     with pytest.raises(ValueError, match="not a run of task=language"):
         Generator.load(esters)
+
+
+def test_attention_copies_what_one_summary_vector_cannot(tmp_path):
+    random = np.random.default_rng(0)
+    texts = ["".join(random.choice(list("CNOFSPI"), 12)) for _ in range(3000)]
+    path = tmp_path / "mirror.csv"
+    path.write_text("reactants,product\n" + "".join(f"{text},{text[::-1]}\n" for text in texts))
+    accuracy = {}
+    for attention in ("none", "dot"):
+        shape = {"cell": "gru", "width": 48, "layers": 1, "attention": attention}
+        values = config({"path": str(path), "columns": ["reactants", "product"]}, shape, "reactants_to_product", 200)
+        values["data"]["limit"] = None
+        train(values, tmp_path / attention, QUIET)
+        results = json.loads((tmp_path / attention / "results.json").read_text())
+        accuracy[attention] = results["validation"]["token_accuracy"]
+    assert accuracy["dot"] > 0.9
+    assert accuracy["dot"] > 1.5 * accuracy["none"]
