@@ -14,7 +14,7 @@ from molgraph.molecules.baselines import Baseline
 from molgraph.molecules.dataset import PropertyBatches, check_molecules
 from molgraph.molecules.smiles import Standardization
 from molgraph.molecules.table import MoleculeTable, Source, read_table
-from molgraph.training.config import locate
+from molgraph.training.config import check_keys, locate
 from molgraph.training.experiment import Experiment
 from molgraph.training.report import PropertyReport
 from molgraph.training.supervised import Classification, MultiClass, Regression, Supervised
@@ -124,7 +124,7 @@ class PropertyExperiment(Experiment):
             raise ValueError(
                 "this data set is not a table of molecules; choose data=aqsoldb, data=csv, ... or another task"
             )
-        self.config, self.console, self.balance = DataConfig(**data), console, balance
+        self.config, self.console, self.balance = DataConfig(**check_keys("data", DataConfig, data)), console, balance
         self.model_config = model
         self.table, self.canonical = self._read(folder)
         self.split = make_split(self.config, self.table, self.canonical)

@@ -114,6 +114,19 @@ def parameters(target: Any) -> tuple[list[str], bool]:
     return list(dict.fromkeys(names)), True
 
 
+def check_keys(name: str, target: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` if ``target`` takes all of them.
+
+    Raises:
+        ValueError: a key that it does not take; the message lists those that it takes.
+    """
+    known, takes_any = parameters(target)
+    unknown = [key for key in values if key not in known]
+    if unknown and not takes_any:
+        raise ValueError(f"{name} has no key {unknown[0]!r}; it has {', '.join(known)}")
+    return values
+
+
 def read_config(run: Path) -> dict[str, Any]:
     """Return the resolved configuration of a run folder.
 
