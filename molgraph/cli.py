@@ -71,16 +71,18 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _resume(options: argparse.Namespace) -> None:
-    import yaml
+    from omegaconf import OmegaConf
 
     from molgraph.training.run import resume
 
     changes = {}
     for change in options.changes:
-        key, equals, value = change.partition("=")
+        key, equals, _ = change.partition("=")
         if not equals:
             raise ValueError(f"{change!r} is no change; write KEY=VALUE, such as trainer.epochs=100")
-        changes[key] = yaml.safe_load(value)
+        # As `molgraph train` reads it: plain YAML takes 1e-3 for a text.
+        value = OmegaConf.select(OmegaConf.from_dotlist([change]), key)
+        changes[key] = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
     resume(options.run, changes)
 
 

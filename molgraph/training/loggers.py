@@ -27,15 +27,15 @@ class CSVLogger:
 
     Args:
         path: the file.
-        step: keep the existing lines up to this optimizer step.
+        epoch: keep the existing lines up to this epoch, the last that the checkpoint has finished.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(self, path: Path, epoch: int) -> None:
         self.path = path
         rows = []
         if path.exists():
             with path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
         path.unlink(missing_ok=True)
         for row in rows:
             self.log(row)

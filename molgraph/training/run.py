@@ -53,10 +53,10 @@ def resume(folder: Path, changes: dict[str, Any] | None = None, console: Console
     config = read_config(folder)
     for key, value in (changes or {}).items():
         *parents, last = key.split(".")
-        node = config
+        node: Any = config
         for parent in parents:
-            node = node.get(parent, {})
-        if last not in node:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
             raise ValueError(f"{key} is not in {folder / 'config.yaml'}; a resumed run can only change what is there")
         node[last] = value
     return train(config, folder, console)

@@ -4,6 +4,7 @@
 (everything that an interrupted run needs to end with the same weights) and ``metrics.csv`` in ``folder``.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ class Trainer:
         self.average = [p.detach().clone() for p in task.parameters()] if self.config.ema else []
         if (self.folder / "last.pt").exists():
             self._restore()
-        self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.step))
+        self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
         parameters = sum(p.numel() for p in task.parameters())
         self.console.print(
             f"[bold]{describe_device(self.device)}[/], {precision} · {parameters:,} parameters · "
@@ -192,10 +193,7 @@ class Trainer:
         with self._averaged_weights():
             metrics = evaluate(self.task, val, self.device)
             value = metrics[self.task.monitor]
-            better = progress.best is None or (
-                value < progress.best if self.task.mode == "min" else value > progress.best
-            )
-            if better:
+            if self._is_better(value):
                 progress.best, progress.best_epoch = value, progress.epoch
                 self._save(self.folder / "best.pt", {"epoch": progress.epoch})
         progress.seconds += time.perf_counter() - start
@@ -209,6 +207,12 @@ class Trainer:
             f"epoch {progress.epoch}/{self.config.epochs}  loss {train_loss:.4f}  val {self.task.monitor} {value:.4f}  "
             f"(best {progress.best:.4f}, epoch {progress.best_epoch})",
         )
+
+    def _is_better(self, value: float) -> bool:
+        best = self.progress.best
+        if best is None or math.isnan(best):
+            return True  # also a metric that is not defined leaves a best.pt
+        return value < best if self.task.mode == "min" else value > best
 
     def _averaged_weights(self) -> "_Swapped":
         return _Swapped(list(self.task.parameters()), self.average)
@@ -228,16 +232,24 @@ class Trainer:
                 "average": self.average,
                 "progress": vars(self.progress).copy(),
                 "generators": generators,
+                # "auto" chose them by a stopwatch; another kernel or number of threads would round differently.
+                "kernels": {"matmul": torch.get_float32_matmul_precision(), "threads": torch.get_num_threads()},
             },
         )
 
     def _restore(self) -> None:
         content = load_checkpoint(self.folder / "last.pt")
-        self.task.load_state_dict(content["task"])
+        try:
+            self.task.load_state_dict(content["task"])
+        except RuntimeError as error:
+            raise ValueError(f"{self.folder / 'last.pt'} does not fit the model of config.yaml; {error}") from error
         self.optimizer.load_state_dict(content["optimizer"])
         self.average = [tensor.to(self.device) for tensor in content["average"]]
         self.progress = Progress(**content["progress"])
         torch.set_rng_state(content["generators"]["cpu"])
+        if self.device.type == "cpu" and "cuda" not in content["generators"]:
+            torch.set_float32_matmul_precision(content["kernels"]["matmul"])
+            torch.set_num_threads(self.config.threads or content["kernels"]["threads"])
         if self.device.type == "cuda" and "cuda" in content["generators"]:
             torch.cuda.set_rng_state(content["generators"]["cuda"], self.device)
         self.console.print(f"resuming at epoch {self.progress.epoch + 1}, step {self.progress.step:,}", highlight=False)
