@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.Chem import BRICS, QED, Draw, rdFingerprintGenerator, rdMolDescriptors, rdPartialCharges
+from rdkit.Chem import BRICS, QED, rdFingerprintGenerator, rdMolDescriptors, rdPartialCharges
+from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgraph.molecules.parallel import map_chunks
@@ -176,10 +177,9 @@ def draw_grid(smiles: Sequence[str], path: Path, legends: Sequence[str] | None =
     """
     if not smiles:
         raise ValueError(f"no valid molecule to draw into {path}; train longer, or sample at a lower temperature")
-    image = Draw.MolsToGridImage(
-        [parse(text) for text in smiles],
-        molsPerRow=per_row,
-        subImgSize=(260, 200),
-        legends=list(legends or [""] * len(smiles)),
-    )
-    image.save(path)
+    width, height, rows = 260, 200, -(-len(smiles) // per_row)
+    # Draw.MolsToGridImage returns another kind of picture inside a notebook.
+    drawer = rdMolDraw2D.MolDraw2DCairo(width * min(per_row, len(smiles)), height * rows, width, height)
+    drawer.DrawMolecules([parse(text) for text in smiles], legends=list(legends or [""] * len(smiles)))
+    drawer.FinishDrawing()
+    path.write_bytes(drawer.GetDrawingText())
