@@ -5,6 +5,7 @@ A difference is paired: both models are judged on the same resampled molecules, 
 
 import csv
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,11 @@ def auroc(truth: Floats, predicted: Floats) -> float:
 MEASURES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "auroc": auroc}
 
 
+def _with_nan(node: dict[str, Any]) -> dict[str, Any]:
+    """Read a metric that is not defined, which JSON writes as null."""
+    return {key: math.nan if value is None else value for key, value in node.items()}
+
+
 def read_run(folder: Path) -> Run:
     """Read a finished run.
 
@@ -98,7 +104,7 @@ def read_run(folder: Path) -> Run:
     config = read_config(folder)
     if not (folder / "results.json").is_file():
         raise ValueError(f"{folder} has no results.json: it did not finish; `molgraph resume {folder}` does the rest")
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text(), object_hook=_with_nan)
     if results.get("monitor") not in MEASURES:
         raise ValueError(f"{folder} is judged by {results.get('monitor')!r}; compare knows {', '.join(MEASURES)}")
     with (folder / "predictions.csv").open(newline="") as file:

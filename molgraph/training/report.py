@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -59,7 +61,7 @@ class PropertyReport:
         )
         results["score"] = _mean([metrics[self.task.monitor] for metrics in results["val"].values()])
         results["monitor"] = self.task.monitor
-        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        (folder / "results.json").write_text(json.dumps(_defined(results), indent=2, allow_nan=False) + "\n")
         self._write_predictions(folder / "predictions.csv", predicted["test"][0], rows, extra.get("classes", []))
         plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")
         draw(plot, self.task, self.units, *predicted["test"])
@@ -108,7 +110,7 @@ class PropertyReport:
         for column, name in enumerate(self.task.names):
             count = f"{int((~targets[:, column].isnan()).sum()):,}"
             for position, metric in enumerate(shown):
-                head = (name, self.units[column]) if position == 0 else ("", "")
+                head = (escape(name), escape(self.units[column])) if position == 0 else ("", "")
                 values = (f"{results[part][name][metric]:.3f}" for part in ("test", "baseline"))
                 label = f"{metric.upper().replace('_', ' ')} {BETTER[metric]}"
                 table.add_row(
@@ -139,6 +141,13 @@ def prediction_cells(values: Sequence[float], classes: list[list[str]]) -> list[
     return cells
 
 
+def _defined(results: Any) -> Any:
+    """Return results with None for a metric that is not defined: JSON knows no NaN."""
+    if isinstance(results, dict):
+        return {key: _defined(value) for key, value in results.items()}
+    return None if isinstance(results, float) and not math.isfinite(results) else results
+
+
 def _mean(values: Sequence[float]) -> float:
     return torch.tensor(values).nanmean().item()
 
@@ -161,20 +170,27 @@ def draw(path: Path, task: Supervised, units: Sequence[str], predicted: Tensor, 
         measured = ~targets[:, column].isnan()
         values, truth = task.column(predicted, column)[measured], targets[measured, column]
         if regression:
-            _parity(axes[column], name, units[column], values, truth)
+            _parity(axes[column], _plain(name), _plain(units[column]), values, truth)
         elif multiclass:
-            _confusion(axes[column], name, values, truth)
+            _confusion(axes[column], _plain(name), values, truth)
         else:
-            _curves(axes, name, values, truth)
+            _curves(axes, _plain(name), values, truth)
     figure.savefig(path, dpi=120)
+
+
+def _plain(text: str) -> str:
+    """Return a text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")
 
 
 def _parity(axis: Any, name: str, unit: str, predicted: Tensor, truth: Tensor) -> None:
     label = f"{name} [{unit}]" if unit else name
+    axis.set(xlabel=f"measured {label}", ylabel=f"predicted {label}", aspect="equal")
+    if len(truth) == 0:
+        return  # nothing was measured in this part
     low, high = min(predicted.min(), truth.min()).item(), max(predicted.max(), truth.max()).item()
     axis.plot([low, high], [low, high], color="0.6", linewidth=1)
     axis.scatter(truth, predicted, s=8, alpha=0.4, linewidths=0, color="#1f6feb")
-    axis.set(xlabel=f"measured {label}", ylabel=f"predicted {label}", aspect="equal")
     error = (predicted - truth).square().mean().sqrt()
     axis.set_title(f"RMSE {error:.3g}, {len(truth):,} molecules", fontsize=10)
 
