@@ -49,7 +49,7 @@ class ConservativeSimulator(Simulator):
         self.blocks = nn.ModuleList(InteractionBlock(width, "silu") for _ in range(blocks))
         self.decode_pairs = decoder_mlp(width, width, dim, "silu")
         self.decode_walls = decoder_mlp(width, width, walls, "silu")
-        self.decode_echo = decoder_mlp(width, width, history - 1, "silu")
+        self.decode_echo = decoder_mlp(width, width, history - 1, "silu") if history > 1 else None
         self.register_buffer("unit", self.acceleration_std.square().mean().sqrt(), persistent=False)
         self.register_buffer("speed", self.velocity_std.square().mean().sqrt(), persistent=False)
 
@@ -65,9 +65,11 @@ class ConservativeSimulator(Simulator):
         links = self.encode_edges(self.edge_features(state, velocities, edges))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
         wall_forces = (gates.to(nodes.dtype) * self.decode_walls(nodes)) @ normals.to(nodes.dtype)
+        forces = self.pair_forces(state, links, edges) + wall_forces
+        if self.decode_echo is None:
+            return forces
         supported = support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype)
-        echo = (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
-        return self.pair_forces(state, links, edges) + wall_forces + supported * echo
+        return forces + supported * (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
 
     def pair_forces(self, state: ParticleState, links: Tensor, edges: Edges) -> Tensor:
         """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
