@@ -81,7 +81,10 @@ def _predict_file(model: Any, options: argparse.Namespace) -> None:
     from molgraph.molecules.predict import predict_file
 
     console = Console(stderr=True)
-    target = options.output.open("w", newline="") if options.output else sys.stdout
+    output: Path | None = options.output
+    # Whole or not at all, so that an older file survives a mistake; a pipe or /dev/null is written as it is.
+    part = output.with_name(output.name + ".part") if output and (output.is_file() or not output.exists()) else output
+    target = part.open("w", newline="") if part else sys.stdout
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} molecules"), TimeElapsedColumn())
     done = failed = 0
     try:
@@ -93,11 +96,16 @@ def _predict_file(model: Any, options: argparse.Namespace) -> None:
                 done, failed = done + 1, failed + bool(prediction.error)
                 if done % 100 == 0:
                     progress.update(task, completed=done)
-    finally:
-        if options.output:
+        if output and part and part != output:
             target.close()
+            part.replace(output)
+    finally:
+        if part:
+            target.close()
+        if part and part != output:
+            part.unlink(missing_ok=True)
     text = f"{done:,} rows, {failed:,} without a prediction (see the column `error`)" if failed else f"{done:,} rows"
-    console.print(text + (f", written to {options.output}" if options.output else ""), highlight=False)
+    console.print(text + (f", written to {options.output}" if options.output else ""), highlight=False, markup=False)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -123,7 +131,9 @@ def _data(options: argparse.Namespace) -> None:
         "licence and origin",
         "where",
     ):
-        table.add_column(column, justify="right" if column == "molecules" else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column == "molecules" else "left", overflow="fold", no_wrap=column == "data="
+        )
     for data_set in DATA_SETS.values():
         targets = [f"{target.name} [{target.unit}]" if target.unit else target.name for target in data_set.targets]
         where = "in the package" if (SHIPPED / data_set.file).exists() else "fetched on first use, or in MOLGRAPH_DATA"
@@ -139,5 +149,7 @@ def _data(options: argparse.Namespace) -> None:
         )
     Console().print(table)
     Console().print(
-        "one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=[y]'", highlight=False
+        "one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=[y]'",
+        highlight=False,
+        markup=False,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.markup import escape
 
 from molgraph.molecules import splits
 from molgraph.molecules.baselines import Baseline
@@ -150,7 +151,7 @@ class PropertyExperiment(Experiment):
             first = table.rejected[0]
             self.console.print(
                 f"[yellow]{len(table.rejected)} rows are left out[/], reasons in {path.name}; the first: "
-                f"row {first.row}, {first.smiles!r}, {first.reason}",
+                f"row {first.row}, {escape(repr(first.smiles))}, {escape(first.reason)}",
                 highlight=False,
             )
         return table, canonical
@@ -161,7 +162,7 @@ class PropertyExperiment(Experiment):
             f"{target.name} [{target.unit}]" if target.unit else target.name for target in self.table.targets
         )
         self.console.print(
-            f"[bold]{self.table.name}[/]: {len(self.table):,} molecules, {self.table.kind} of {names}\n"
+            f"[bold]{escape(self.table.name)}[/]: {len(self.table):,} molecules, {self.table.kind} of {escape(names)}\n"
             f"{self.config.split} split {self.split_hash[:12]}: {counts}",
             highlight=False,
         )
@@ -174,9 +175,13 @@ class PropertyExperiment(Experiment):
 
     def _build_task(self) -> Supervised:
         train = self.split.train
+        for target, values in zip(self.table.targets, self.table.values[train].T, strict=True):
+            if np.isnan(values).all():
+                raise ValueError(f"the training part has no value of {target.name}; leave it out of data.targets")
         outputs = sum(map(len, self.table.classes)) if self.table.kind == "multiclass" else len(self.table.targets)
         predictor = locate(self.model_config["_target_"])
         options = {key: value for key, value in self.model_config.items() if key != "_target_"}
+        check_keys("model", predictor, options)
         smiles = [self.table.smiles[index] for index in train]
         self.model = predictor.build(smiles, outputs, standardization=self.config.standardization(), **options)
         self.outputs = outputs

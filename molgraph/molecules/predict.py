@@ -242,10 +242,10 @@ def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimit
     console = Console()
     console.print(shown)
     for rejected in table.rejected:
-        console.print(f"row {rejected.row}: {rejected.reason}", highlight=False)
+        console.print(f"row {rejected.row}: {rejected.reason}", highlight=False, markup=False)
     for row, prediction in enumerate(predictions):
         if prediction.error:
-            console.print(f"row {table.lines[row]}: not a SMILES: {prediction.error}", highlight=False)
+            console.print(f"row {table.lines[row]}: not a SMILES: {prediction.error}", highlight=False, markup=False)
     return metrics
 
 

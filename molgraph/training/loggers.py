@@ -116,7 +116,7 @@ class ProgressLine:
             self.bar.update(self.task, description=text)
         elif 10 * step // max(1, self.steps) > self.printed:
             self.printed = 10 * step // max(1, self.steps)
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, markup=False)
 
     def close(self) -> None:
         """Remove the bar."""

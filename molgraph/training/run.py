@@ -35,7 +35,7 @@ def train(config: dict[str, Any], folder: Path, console: Console | None = None) 
     trainer = Trainer(TrainerConfig.from_dict(config["trainer"]), folder, config, _loggers(config, folder), console)
     experiment.fit(trainer)
     results = experiment.report(folder)
-    console.print(f"run folder: [bold]{folder}[/]", highlight=False, soft_wrap=True)
+    console.print(f"run folder: {folder}", highlight=False, markup=False, soft_wrap=True)
     return results
 
 

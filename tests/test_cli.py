@@ -1,0 +1,419 @@
+"""The command line end to end: on a table of sixty molecules, a small network and two epochs."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+
+import molgraph
+from molgraph.cli import main
+from molgraph.training.checkpoint import load_checkpoint
+
+ALCOHOLS = [f"{'C' * n}O" for n in range(1, 21)]
+AMINES = [f"{'C' * n}N" for n in range(1, 21)]
+RINGS = [f"C1C{'C' * n}C1" for n in range(20)]
+SMILES = ALCOHOLS + AMINES + RINGS
+TINY = ["model.encoder.hidden=16", "model.encoder.layers=2", "trainer.precision=float32", "trainer.device=cpu", "data.workers=0"]  # fmt: skip  # noqa: E501
+
+
+def write_table(path, header, rows, delimiter=","):
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    part = ["train"] * 8 + ["val", "test"]
+    rows = [
+        [f"n{i}, {'x' * (i % 3)}", s, i / 10, i % 2, "abc"[i % 3], part[i % 10], i % 2 if i % 4 else ""]
+        for i, s in enumerate(SMILES)
+    ]
+    return write_table(folder / "all.csv", ["name", "smiles", "y", "toxic", "colour", "part", "rare"], rows)
+
+
+def train(folder, tables, *overrides, epochs=2):
+    base = ["data=csv", f"data.path={tables}", f"hydra.run.dir={folder}", f"trainer.epochs={epochs}"]
+    main(["train", *base, *TINY, *overrides])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tables, tmp_path_factory):
+    """A finished regression."""
+    return train(tmp_path_factory.mktemp("run") / "regression", tables, "data.targets=[y]", epochs=3)
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fails(capsys, words):
+    """Run a command that has to fail, and return its message."""
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+# train ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_folder_holds_everything(run):
+    names = {"config.yaml", "split.csv", "metrics.csv", "best.pt", "last.pt", "results.json", "predictions.csv", "parity.png"}  # fmt: skip  # noqa: E501
+    assert names <= {path.name for path in run.iterdir()}
+    results = json.loads((run / "results.json").read_text())
+    assert results["test"]["y"].keys() >= {"rmse", "mae", "r2"}
+    assert {"val", "baseline", "parameters", "seconds", "score"} <= results.keys()
+    assert len(rows_of(run / "metrics.csv")) == 3
+    split = rows_of(run / "split.csv")
+    assert [row["smiles"] for row in split] == SMILES
+    predictions = rows_of(run / "predictions.csv")
+    tested = [row["smiles"] for row in split if row["part"] == "test"]
+    assert [row["smiles"] for row in predictions] == tested
+    assert list(predictions[0]) == ["name", "smiles", "y", "toxic", "colour", "part", "rare", "y_predicted"]
+    assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["epochs"] == 3
+
+
+def test_the_terminal_says_device_data_table_and_folder(tables, tmp_path, capsys):
+    train(tmp_path / "run", tables, "data.targets=[y]", epochs=1)
+    printed = capsys.readouterr().out
+    assert "CPU" in printed
+    assert "60 molecules, regression of y" in printed
+    assert "mean predictor" in printed
+    assert "run folder:" in printed
+
+
+def test_units_are_printed(tmp_path, capsys):
+    main(["train", "data=logbb", "trainer=debug", f"hydra.run.dir={tmp_path / 'run'}", *TINY])
+    assert "logBB [log10 brain/blood]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "monitor", "plot"),
+    [
+        ("two classes", ["data.targets=[toxic]"], "auroc", "curves.png"),
+        (
+            "several tasks with missing labels",
+            ["data.targets=[toxic,rare]", "task.balance=true"],
+            "auroc",
+            "curves.png",
+        ),
+        ("three classes", ["data.targets=[colour]", "data.kind=multiclass"], "accuracy", "curves.png"),
+        ("several targets", ["data.targets=[y,rare]", "data.kind=regression"], "rmse", "parity.png"),
+        ("scaffolds", ["data.targets=[y]", "data.split=scaffold"], "rmse", "parity.png"),
+        ("own split", ["data.targets=[y]", "data.split=column", "data.split_column=part"], "rmse", "parity.png"),
+        ("descriptors", ["data.targets=[y]", "model.descriptors=rdkit"], "rmse", "parity.png"),
+        (
+            "everything",
+            [
+                "data.targets=[y]",
+                "model=gatv2",
+                "model.encoder.hidden=16",
+                "trainer.ema=0.9",
+                "trainer.precision=bf16",
+                "data.hydrogens=true",
+                "data.salts=largest",
+                "data.stereo=false",
+            ],
+            "rmse",
+            "parity.png",
+        ),
+    ],
+)
+def test_every_kind_of_problem_trains_and_predicts(tables, tmp_path, kind, overrides, monitor, plot):
+    run = train(tmp_path / "run", tables, *overrides)
+    results = json.loads((run / "results.json").read_text())
+    assert results["monitor"] == monitor
+    assert (run / plot).is_file()
+    model = molgraph.load(run)
+    predicted = model.predict(["CCCO", "C1CC", "CCCCN"])
+    assert [prediction.values is None for prediction in predicted] == [False, True, False]
+    first = rows_of(run / "predictions.csv")[0]
+    again = dict(zip(model.columns(), model.cells(model.predict(first["smiles"])[0]), strict=True))
+    for name in model.columns()[:-1]:
+        if kind == "three classes" and name.endswith("_predicted"):
+            assert first[name] == again[name]
+        else:
+            assert float(first[name]) == pytest.approx(float(again[name]), abs=1e-3)
+
+
+def test_a_split_is_handed_to_another_run(run, tables, tmp_path):
+    other = train(
+        tmp_path / "run", tables, "data.targets=[y]", "data.split=file", f"data.split_file={run / 'split.csv'}"
+    )
+    assert (other / "split.csv").read_bytes() == (run / "split.csv").read_bytes()
+
+
+def test_two_jobs_run_in_one_process(tables, tmp_path):
+    base = ["data=csv", f"data.path={tables}", "data.targets=[y]", "trainer.epochs=1", f"hydra.sweep.dir={tmp_path}"]
+    main(["train", "-m", "model=gcn,dmpnn", *base, *TINY])
+    models = [yaml.safe_load((tmp_path / job / "config.yaml").read_text())["model"]["encoder"] for job in "01"]
+    assert [model["_target_"].rpartition(".")[2] for model in models] == ["GCN", "DMPNN"]
+    assert all((tmp_path / job / "results.json").is_file() for job in "01")
+
+
+def test_wandb_is_written_beside_the_csv_file(tables, tmp_path):
+    pytest.importorskip("wandb")
+    run = train(tmp_path / "run", tables, "data.targets=[y]", "logger=wandb", epochs=1)
+    assert list((run / "wandb").glob("offline-run-*"))
+    assert (run / "metrics.csv").is_file()
+
+
+def test_rejected_rows_are_said_and_written(tmp_path, capsys):
+    bad = [["C1CC[nH]", 1], ["", 2], ["CCS", "high"]]
+    table = write_table(tmp_path / "bad.csv", ["smiles", "y"], [[s, i] for i, s in enumerate(SMILES)] + bad)
+    run = train(tmp_path / "run", table, "data.targets=[y]", "data.on_error=skip", epochs=1)
+    assert [row["row"] for row in rows_of(run / "rejected.csv")] == ["62", "63", "64"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "3 rows are left out" in printed
+    assert "'C1CC[nH]'" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["train", "model=gnc"], ["Could not find 'model/gnc'", "gcn", "dmpnn"]),
+        (["train", "data=esool"], ["Could not find 'data/esool'", "esol", "aqsoldb"]),
+        (["train", "trainer.epoch=3"], ["epoch", "--cfg job"]),
+        (["train", "model.hiden=3"], ["hiden", "--cfg job"]),
+        (["train", "trainer.epochs=many"], ["many"]),
+        (["train", "data=csv"], ["data.path"]),
+        (["train", "data=csv", "data.path=none.csv", "data.targets=[y]"], ["none.csv does not exist"]),
+        (["train", "+data.smile=x"], ["data has no key 'smile'; it has name, path"]),
+        (["train", "+model.depth=3", "trainer=debug", "data=logbb"], ["depth", "encoder", "readout"]),
+        (["train", "+model.encoder.hiden=3", "trainer=debug", "data=logbb"], ["does not take hiden; it takes"]),
+        (["predict", "nowhere", "CCO"], ["nowhere", "does not exist"]),
+        (["resume", "nowhere"], ["nowhere is not a run folder"]),
+        (["evaluate", "nowhere", "-i", "x.csv"], ["nowhere"]),
+    ],
+)
+def test_a_mistake_is_one_clear_message(capsys, tmp_path, monkeypatch, words, parts):
+    monkeypatch.chdir(tmp_path)
+    message = fails(capsys, words)
+    assert "molgraph: " in message
+    assert "Traceback" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_a_run_folder_is_not_overwritten(run, tables, capsys):
+    message = fails(capsys, ["train", "data=csv", f"data.path={tables}", "data.targets=[y]", f"hydra.run.dir={run}"])
+    assert f"molgraph resume {run}" in message
+
+
+# predict -------------------------------------------------------------------------------------------------------------
+
+
+def test_predict_prints_a_table_with_a_reason_for_what_it_cannot_read(run, capsys):
+    main(["predict", str(run), "CC(=O)O", "C1CC", "c1ccc2c(c1)[nH]cc2", "[Na+].[Cl-]"])
+    printed = capsys.readouterr().out
+    assert "CC(=O)O" in printed
+    assert "unclosed ring" in printed
+    assert "c1ccc2c(c1)[nH]cc2" in printed
+    assert "[Na+].[Cl-]" in printed
+
+
+MESSY = [
+    ["CCO", "a, quoted"],
+    ["C1CC", "b"],
+    ["", "c"],
+    ["[Na+].[Cl-]", 'with "quotes"'],
+    ["C" * 500, "long"],
+    ["C", "two\nlines"],
+    ["not a molecule", ""],
+    ["[nH]1cccc1", "d"],
+]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_predict_keeps_rows_columns_order_and_count(run, tmp_path, capsys, workers):
+    rows = [[i, *MESSY[i % len(MESSY)]] for i in range(1300)]
+    source = write_table(tmp_path / "in.csv", ["id", "smiles", "note"], rows)
+    main(["predict", str(run), "-i", str(source), "-o", str(tmp_path / "out.csv"), "--workers", workers])
+    got = rows_of(tmp_path / "out.csv")
+    assert [[int(row["id"]), row["smiles"], row["note"]] for row in got] == rows
+    assert list(got[0]) == ["id", "smiles", "note", "y_predicted", "error"]
+    for row in got:
+        assert bool(row["y_predicted"]) != bool(row["error"])
+    assert [bool(row["error"]) for row in got[:8]] == [False, True, True, False, False, False, True, False]
+    said = {row["note"]: row["y_predicted"] for row in got}
+    assert [row["y_predicted"] for row in got] == [said[row["note"]] for row in got]
+    assert "1,300 rows, 488 without a prediction" in capsys.readouterr().err
+
+
+def test_predictions_do_not_depend_on_how_they_are_asked_for(run, tmp_path):
+    model = molgraph.load(run)
+    together = model.predict(SMILES)
+    single = [model.predict(text)[0] for text in SMILES]
+    streamed = list(model.stream(iter(SMILES), workers=0))
+    for first, second, third in zip(together, single, streamed, strict=True):
+        assert first.values == pytest.approx(second.values, abs=1e-4)
+        assert first.values == pytest.approx(third.values, abs=1e-6)
+    assert model.predict([]) == []
+    assert list(model.stream([], workers=0)) == []
+
+
+def test_a_zipped_file_with_semicolons_and_another_column_is_predicted(run, tmp_path):
+    with gzip.open(tmp_path / "in.csv.gz", "wt", newline="") as file:
+        csv.writer(file, delimiter=";").writerows([["id", "structure"], [1, "CCO"], [2, "CC"]])
+    files = ["-i", str(tmp_path / "in.csv.gz"), "-o", str(tmp_path / "out.csv"), "--workers", "0"]
+    main(["predict", str(run), *files, "--delimiter", ";", "--smiles-column", "structure"])
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "id;structure;y_predicted;error"
+    assert len(lines) == 3
+
+
+def test_an_empty_line_of_a_single_column_is_a_row(run, tmp_path):
+    (tmp_path / "in.csv").write_text("smiles\nCCO\n\nCC\n")
+    main(["predict", str(run), "-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--workers", "0"])
+    got = rows_of(tmp_path / "out.csv")
+    assert [(row["smiles"], row["error"]) for row in got] == [("CCO", ""), ("", "it is empty"), ("CC", "")]
+
+
+def test_a_row_with_too_many_or_too_few_cells_keeps_its_place(run, tmp_path):
+    (tmp_path / "in.csv").write_text("id,smiles,note\n1,CCO,a,b\n2,CC\n3,C,c\n")
+    main(["predict", str(run), "-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--workers", "0"])
+    got = rows_of(tmp_path / "out.csv")
+    assert [(row["id"], bool(row["y_predicted"])) for row in got] == [("1", False), ("2", True), ("3", True)]
+    assert "4 cells, the header 3" in got[0]["error"]
+
+
+def test_without_a_file_to_write_the_table_goes_to_the_terminal(run, tmp_path, capsys):
+    source = write_table(tmp_path / "in.csv", ["smiles"], [["CCO"], ["CC"]])
+    main(["predict", str(run), "-i", str(source), "--workers", "0"])
+    assert capsys.readouterr().out.splitlines()[0] == "smiles,y_predicted,error"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-i", "in.csv", "-o", "in.csv"], "is the input itself"),
+        (["CCO", "-i", "in.csv"], "and not both"),
+        ([], "give SMILES, or a file with -i"),
+        (["-i", "none.csv"], "none.csv does not exist"),
+        (["-i", "in.csv", "--smiles-column", "x"], "has no column 'x'; its columns are smiles"),
+        (["-i", "double.csv"], "has the column 'a' more than once"),
+        (["-i", "semicolon.csv"], "--delimiter ';'"),
+    ],
+)
+def test_a_wrong_input_of_predict_is_named_and_nothing_is_written(run, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.csv").write_text("smiles\nCCO\n")
+    (tmp_path / "double.csv").write_text("smiles,a,a\nCCO,1,2\n")
+    (tmp_path / "semicolon.csv").write_text("smiles;a\nCCO;1\n")
+    assert message in fails(capsys, ["predict", str(run), *words])
+    assert (tmp_path / "in.csv").read_text() == "smiles\nCCO\n"
+
+
+def test_a_failed_predict_does_not_destroy_an_older_output(run, tmp_path, capsys):
+    (tmp_path / "out.csv").write_text("precious\n")
+    fails(capsys, ["predict", str(run), "-i", str(tmp_path / "none.csv"), "-o", str(tmp_path / "out.csv")])
+    assert (tmp_path / "out.csv").read_text() == "precious\n"
+
+
+def test_a_damaged_checkpoint_is_refused(run, tmp_path, capsys):
+    whole = (run / "best.pt").read_bytes()
+    (tmp_path / "best.pt").write_bytes(whole[: len(whole) // 2])
+    assert "truncated or not a checkpoint" in fails(capsys, ["predict", str(tmp_path), "CCO"])
+
+
+# evaluate and data ---------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_finds_the_error_of_the_test_part_again(run, tmp_path, capsys):
+    predictions = rows_of(run / "predictions.csv")
+    rows = [[row["smiles"], row["y"]] for row in predictions] + [["C1CC", 1], ["CC", "x"]]
+    source = write_table(tmp_path / "test.csv", ["smiles", "y"], rows)
+    main(["evaluate", str(run), "-i", str(source)])
+    printed = capsys.readouterr().out
+    rmse = json.loads((run / "results.json").read_text())["test"]["y"]["rmse"]
+    assert f"{rmse:.3f}" in printed
+    assert "unclosed ring" in printed
+    assert "not a number" in printed
+
+
+def test_data_lists_every_named_set(capsys):
+    main(["data"])
+    printed = capsys.readouterr().out
+    for name in ("aqsoldb", "b3db", "logbb", "qm9_10k", "esol", "freesolv", "bbbp", "tox21", "hiv", "qm9"):
+        assert name in printed
+
+
+# processes -----------------------------------------------------------------------------------------------------------
+
+
+def python(*words, **options):
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, **options)
+
+
+def test_help_imports_neither_torch_nor_rdkit():
+    code = (
+        "import sys; from molgraph.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'rdkit', 'dgl', 'hydra', 'ase', 'wandb', 'numpy', 'pandas'} & set(sys.modules)))"
+    )
+    done = python("-c", code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    for verb in ("train", "predict", "evaluate", "resume", "data"):
+        assert verb in done.stdout
+
+
+def test_a_trained_run_killed_in_an_epoch_and_resumed_ends_with_the_same_weights(tables, tmp_path):
+    words = ["data.targets=[y]", "data.batch_size=4", "trainer.checkpoint_every=5", "trainer.ema=0.9"]
+    words += ["model.encoder.dropout=0.2", "model.head_dropout=0.2"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(whole, tables, *words, epochs=15)
+    command = ["data=csv", f"data.path={tables}", f"hydra.run.dir={cut}", "trainer.epochs=15", *TINY, *words]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "molgraph", "train", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert stop_within_an_epoch(process, cut / "last.pt"), "the run ended before it could be killed"
+    progress = load_checkpoint(cut / "last.pt")["progress"]
+    assert progress["batch"] > 0
+    assert not (cut / "results.json").exists()
+    main(["resume", str(cut)])
+    assert (cut / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
+    for name in ("best.pt", "last.pt"):
+        first, second = load_checkpoint(cut / name), load_checkpoint(whole / name)
+        for key, value in first["task"].items():
+            assert torch.equal(value, second["task"][key]), key
+        for one, other in zip(first.get("average", []), second.get("average", []), strict=True):
+            assert torch.equal(one, other)
+    assert (cut / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+
+
+def stop_within_an_epoch(process, checkpoint):
+    """Kill a training (SIGKILL) when its last checkpoint lies within an epoch."""
+    end = time.monotonic() + 100
+    while process.poll() is None and time.monotonic() < end:
+        if checkpoint.exists():
+            os.kill(process.pid, signal.SIGSTOP)
+            progress = load_checkpoint(checkpoint)["progress"]
+            if progress["batch"] > 0 and progress["epoch"] > 0:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+            os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.01)
+    process.kill()
+    return False
+
+
+def test_resume_takes_changes_as_train_does(tables, tmp_path):
+    run = train(tmp_path / "run", tables, "data.targets=[y]", epochs=1)
+    main(["resume", str(run), "trainer.epochs=2", "trainer.optimizer.learning_rate=1e-4"])
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["trainer"]["epochs"], config["trainer"]["optimizer"]["learning_rate"]) == (2, 1e-4)
+    assert len(rows_of(run / "metrics.csv")) == 2
