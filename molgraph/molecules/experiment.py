@@ -111,6 +111,7 @@ class PropertyExperiment(Experiment):
     """
 
     task: Supervised
+    train: PropertyBatches
 
     def __init__(
         self,
