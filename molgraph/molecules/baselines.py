@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.predictor import DescriptorBranch
 from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
+from molgraph.training.config import check_keys
 
 Array = NDArray[Any]
 
@@ -94,7 +95,7 @@ class Baseline(nn.Module):
     @classmethod
     def build(cls, smiles: Sequence[str], outputs: int, **options: Any) -> Self:
         """Return a model for data like ``smiles``, the training part."""
-        model = cls(outputs, **options)
+        model = cls(outputs, **check_keys("model", cls, options))
         if model.normalization is not None:
             model.normalization.normalize_by(fingerprints(smiles, model.standardization)[1])
         return model

@@ -182,7 +182,6 @@ class PropertyExperiment(Experiment):
         outputs = sum(map(len, self.table.classes)) if self.table.kind == "multiclass" else len(self.table.targets)
         predictor = locate(self.model_config["_target_"])
         options = {key: value for key, value in self.model_config.items() if key != "_target_"}
-        check_keys("model", predictor, options)
         smiles = [self.table.smiles[index] for index in train]
         self.model = predictor.build(smiles, outputs, standardization=self.config.standardization(), **options)
         self.outputs = outputs

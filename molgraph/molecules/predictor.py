@@ -19,7 +19,7 @@ from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import readout as build_readout
-from molgraph.training.config import instantiate
+from molgraph.training.config import check_keys, instantiate
 
 DESCRIPTOR_WIDTH = MORGAN_BITS + len(DESCRIPTORS)
 
@@ -118,7 +118,7 @@ class GraphPredictor(nn.Module):
     @classmethod
     def build(cls, smiles: Sequence[str], outputs: int, **options: Any) -> Self:
         """Return a new model for data like ``smiles`` (the training part): descriptors are normalized by it."""
-        model = cls(outputs, **options)
+        model = cls(outputs, **check_keys("model", cls, options))
         if model.uses_descriptors:
             model.descriptors.normalize_by(fingerprints(smiles, model.standardization)[1])
         return model
