@@ -20,7 +20,8 @@ from torch import Tensor
 from molgraph.molecules.chemistry import atom_properties, canonicalize_all
 from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import bucket, number_of_batches
-from molgraph.sequences.predictor import AtomPredictor, EncodedSmiles, SmilesBatch
+from molgraph.sequences.predictor import AtomPredictor
+from molgraph.sequences.reading import EncodedSmiles, SmilesBatch
 from molgraph.training.experiment import Experiment
 from molgraph.training.task import Task
 

@@ -33,7 +33,8 @@ def add_generate(subparsers: Any) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    from molgraph.sequences.generate import Choosing, generate
+    from molgraph.sequences.generate import generate
+    from molgraph.sequences.generator import Choosing
 
     choosing = Choosing(
         arguments.temperature,

@@ -24,7 +24,8 @@ from molgraph.sequences.batch import TokenBatch
 from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import Corpus, bucket, number_of_batches
 from molgraph.sequences.decoder import Decoder
-from molgraph.sequences.generate import Condition, Generator, judge
+from molgraph.sequences.generate import judge
+from molgraph.sequences.generator import Condition, Generator
 from molgraph.sequences.metrics import keys_of
 from molgraph.sequences.tokenizer import PAD, Vocabulary, split
 from molgraph.training.experiment import Experiment

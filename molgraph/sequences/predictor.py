@@ -5,143 +5,26 @@ SMILES -> tokens (randomized anew each epoch) -> encoder -> pooling -> head -> [
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Self
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from molgraph.molecules.smiles import InvalidSmiles, Standardization, canonicalize, parse, randomize
+from molgraph.molecules.smiles import Standardization
 from molgraph.sequences.architecture import make_encoder, make_shape
-from molgraph.sequences.batch import TokenBatch, pad
 from molgraph.sequences.pooling import Pooling
-from molgraph.sequences.tokenizer import BOS, EOS, Notation, Vocabulary, atoms_of_tokens, split
-from molgraph.sequences.transformer import LONGEST
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a SMILES becomes tokens."""
-
-    notation: Notation = "smiles"
-    """`smiles`, `characters` or `selfies`."""
-    randomize: bool = False
-    """Write each molecule anew, from a random atom, in each training epoch (Bjerrum 2017)."""
-    longest: int = LONGEST
-    """Tokens at most, `<bos>` and `<eos>` included."""
-    average: int = 1
-    """Outside training, average the prediction over so many random writings; 1 reads the molecule as given."""
-    seed: int = 0
-    """Of the random writings."""
-
-
-@dataclass(frozen=True)
-class SmilesBatch:
-    """What a sequence predictor reads."""
-
-    source: TokenBatch
-    """Tokens of B molecules, each in `copies` writings one after the other."""
-    copies: int = 1
-    """Writings of each molecule, over which the prediction is averaged."""
-    atoms: Tensor | None = None
-    """Place of each atom among all tokens of the batch, flattened [atoms]; for predictions by atom."""
-
-    def to(self, device: torch.device | str) -> SmilesBatch:
-        """The same batch on another device."""
-        return SmilesBatch(self.source.to(device), self.copies, None if self.atoms is None else self.atoms.to(device))
-
-
-@dataclass(frozen=True)
-class EncodedSmiles:
-    """Molecules as tokens, ready to be batched."""
-
-    smiles: list[str]
-    """As given."""
-    tokens: list[list[int]]
-    """Of each as given, `<bos>` and `<eos>` included."""
-    vocabulary: Vocabulary
-    """What the numbers mean."""
-    reading: Reading
-    """How a randomized one is encoded."""
-
-    def __len__(self) -> int:
-        return len(self.smiles)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Tokens of each row, for bucketing [rows]."""
-        return np.array([len(row) for row in self.tokens], dtype=np.int64)
-
-    @property
-    def unknown(self) -> dict[int, list[str]]:
-        """Tokens of each row that the training part did not have: `{row: tokens}`."""
-        return self.vocabulary.unknown(self.smiles)
-
-    def batch(self, rows: Sequence[int], epoch: int | None = None) -> SmilesBatch:
-        """The given rows.
-
-        Args:
-            rows: row numbers.
-            epoch: number of the training epoch, which changes the random writings; None outside training.
-        """
-        if epoch is not None and self.reading.randomize:
-            return SmilesBatch(pad([self._written(row, epoch, 1)[0] for row in rows]))
-        copies = self.reading.average
-        if epoch is None and copies > 1:
-            return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, copies)]), copies)
-        return SmilesBatch(pad([self.tokens[row] for row in rows]))
-
-    def atom_batch(self, rows: Sequence[int]) -> SmilesBatch:
-        """The given rows as written, with the place of each of their atoms among the tokens."""
-        source = pad([self.tokens[row] for row in rows])
-        places = []
-        for index, row in enumerate(rows):
-            atoms = atoms_of_tokens(split(self.smiles[row], "smiles"))
-            first = index * source.tokens.shape[1] + 1  # behind <bos>
-            places += [first + place for place, atom in enumerate(atoms) if atom >= 0]
-        return SmilesBatch(source, atoms=torch.tensor(places, dtype=torch.long))
-
-    def _written(self, row: int, epoch: int, count: int) -> list[list[int]]:
-        """Random writings that depend on (seed, epoch, row) alone; the given one stands in for one too long."""
-        seed = zlib.crc32(f"{self.reading.seed} {epoch} {row}".encode())
-        rows = [[BOS, *self.vocabulary.encode(text), EOS] for text in randomize(self.smiles[int(row)], count, seed)]
-        return [tokens if len(tokens) <= self.reading.longest else self.tokens[row] for tokens in rows]
-
-
-@dataclass(frozen=True)
-class SmilesFeaturizer:
-    """Any SMILES to tokens, bad ones reported; runs in worker processes."""
-
-    vocabulary: Vocabulary
-    """Of the training part."""
-    reading: Reading
-    """How a SMILES becomes tokens."""
-    standardization: Standardization | None
-    """What is done to a molecule before."""
-
-    def __call__(self, smiles: Sequence[str]) -> tuple[EncodedSmiles, dict[int, str]]:
-        """The molecules that can be read, in order, and for each other row its reason."""
-        texts, tokens, errors, longest = [], [], {}, self.reading.longest
-        for row, text in enumerate(smiles):
-            try:
-                text = standardized(text, self.standardization)
-            except InvalidSmiles as error:
-                errors[row] = error.reason
-                continue
-            numbers = [BOS, *self.vocabulary.encode(text), EOS]
-            if len(numbers) > longest:
-                errors[row] = (
-                    f"it has {len(numbers) - 2} tokens and the model reads {longest - 2}; "
-                    f"leave it out, or train with model.longest={len(numbers)}"
-                )
-                continue
-            texts.append(text)
-            tokens.append(numbers)
-        return EncodedSmiles(texts, tokens, self.vocabulary, self.reading), errors
+from molgraph.sequences.reading import (
+    EncodedSmiles,
+    Reading,
+    SmilesBatch,
+    SmilesFeaturizer,
+    build_vocabulary,
+    standardized,
+)
+from molgraph.sequences.tokenizer import Vocabulary
 
 
 class SequencePredictor(nn.Module):
@@ -298,23 +181,3 @@ def average_over_writings(
     batches = [range(start, min(start + batch_size, len(smiles))) for start in range(0, len(smiles), batch_size)]
     values = torch.cat([predictor.copies(encoded.batch(rows).to(device)) for rows in batches])
     return values.mean(1), values.std(1)
-
-
-def standardized(smiles: str, standardization: Standardization | None) -> str:
-    """The text that is read: as given where nothing is to be done to the molecule, else its canonical SMILES.
-
-    Raises:
-        InvalidSmiles: if it is no molecule.
-    """
-    if standardization is None or standardization == Standardization():
-        parse(smiles)
-        return smiles.strip()
-    return canonicalize(smiles, standardization)
-
-
-def build_vocabulary(smiles: Sequence[str], reading: Reading) -> Vocabulary:
-    """The tokens of the training part, and of a few random writings of each molecule if it will be randomized."""
-    texts = list(smiles)
-    if reading.randomize:
-        texts += [text for row, smile in enumerate(smiles) for text in randomize(smile, 3, row)]
-    return Vocabulary.build(texts, reading.notation)

@@ -31,7 +31,7 @@ from molgraph.sequences.decoder import Decoder
 from molgraph.sequences.language import token_sums
 from molgraph.sequences.metrics import translation_metrics
 from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
-from molgraph.sequences.translate import Direction, Translator, draw_example, make_pair
+from molgraph.sequences.translator import Direction, Translator, draw_example, make_pair
 from molgraph.training.experiment import Experiment
 from molgraph.training.task import Task
 

@@ -15,8 +15,9 @@ from torch.nn import functional
 from molgraph.sequences.architecture import make_decoder, make_shape
 from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import Corpus, bucket, padding_waste
-from molgraph.sequences.decode import Beam, Sampling, decode
+from molgraph.sequences.decode import decode
 from molgraph.sequences.language import LanguageBatches, LanguageTask
+from molgraph.sequences.strategies import Beam, Sampling
 from molgraph.sequences.tokenizer import BOS, EOS, Vocabulary
 
 SHAPES = {

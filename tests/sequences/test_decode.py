@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from molgraph.sequences.batch import Memory
-from molgraph.sequences.decode import Beam, Greedy, Sampling, decode, exhaustive, in_batches
+from molgraph.sequences.decode import decode, exhaustive, in_batches
 from molgraph.sequences.decoder import RecurrentDecoder
 from molgraph.sequences.rnn import RecurrentShape
+from molgraph.sequences.strategies import Beam, Greedy, Sampling
 from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK
 from molgraph.sequences.transformer import TransformerShape
 from molgraph.sequences.transformer_decoder import TransformerDecoder

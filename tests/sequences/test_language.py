@@ -8,7 +8,8 @@ from rich.console import Console
 
 from molgraph.sequences.architecture import make_decoder, make_shape
 from molgraph.sequences.batch import pad
-from molgraph.sequences.generate import Choosing, Condition, Generator, generate
+from molgraph.sequences.generate import generate
+from molgraph.sequences.generator import Choosing, Condition, Generator
 from molgraph.sequences.language import LanguageBatch, LanguageExperiment, LanguageTask, measured
 from molgraph.training.run import resume, train
 

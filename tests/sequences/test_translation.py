@@ -8,8 +8,9 @@ from rich.console import Console
 
 from molgraph.sequences.dataset import Corpus
 from molgraph.sequences.tokenizer import Vocabulary
-from molgraph.sequences.translate import DIRECTIONS, Direction, Translator, translate
+from molgraph.sequences.translate import translate
 from molgraph.sequences.translation import PairBatches, TranslationExperiment
+from molgraph.sequences.translator import DIRECTIONS, Direction, Translator
 from molgraph.training.run import train
 
 GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot"}
@@ -155,7 +156,7 @@ def test_directions_swap_source_and_target():
 
 
 def test_another_kind_of_run_is_refused(esters):
-    from molgraph.sequences.generate import Generator
+    from molgraph.sequences.generator import Generator
 
     with pytest.raises(ValueError, match="not a run of task=language"):
         Generator.load(esters)
