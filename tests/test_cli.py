@@ -21,7 +21,10 @@ ALCOHOLS = [f"{'C' * n}O" for n in range(1, 21)]
 AMINES = [f"{'C' * n}N" for n in range(1, 21)]
 RINGS = [f"C1C{'C' * n}C1" for n in range(20)]
 SMILES = ALCOHOLS + AMINES + RINGS
-TINY = ["model.encoder.hidden=16", "model.encoder.layers=2", "trainer.precision=float32", "trainer.device=cpu", "data.workers=0"]  # fmt: skip  # noqa: E501
+TINY = [
+    *("model.encoder.hidden=16", "model.encoder.layers=2", "trainer.precision=float32", "trainer.device=cpu"),
+    "data.workers=0",
+]
 
 
 def write_table(path, header, rows, delimiter=","):
@@ -70,7 +73,8 @@ def fails(capsys, words):
 
 
 def test_a_run_folder_holds_everything(run):
-    names = {"config.yaml", "split.csv", "metrics.csv", "best.pt", "last.pt", "results.json", "predictions.csv", "parity.png"}  # fmt: skip  # noqa: E501
+    names = {"config.yaml", "split.csv", "metrics.csv", "best.pt", "last.pt"}
+    names |= {"results.json", "predictions.csv", "parity.png"}
     assert names <= {path.name for path in run.iterdir()}
     results = json.loads((run / "results.json").read_text())
     assert results["test"]["y"].keys() >= {"rmse", "mae", "r2"}
@@ -409,6 +413,21 @@ def stop_within_an_epoch(process, checkpoint):
         time.sleep(0.01)
     process.kill()
     return False
+
+
+def test_python_trains_and_resumes_as_the_command_line_does(tables, tmp_path):
+    encoder = {"_target_": "molgraph.molecules.encoders.GCN", "hidden": 16}
+    config = {
+        "data": {"path": str(tables), "targets": ["y"], "workers": 0},
+        "model": {"_target_": "molgraph.molecules.predictor.GraphPredictor", "encoder": encoder},
+        "task": {"_target_": "molgraph.molecules.experiment.PropertyExperiment"},
+        "trainer": {"epochs": 1, "device": "cpu"},
+        "seed": 0,
+    }
+    first = molgraph.train(config, str(tmp_path / "run"))
+    again = molgraph.resume(str(tmp_path / "run"))
+    assert first["test"] == again["test"]
+    assert molgraph.load(str(tmp_path / "run")).predict("CCO")[0].values is not None
 
 
 def test_resume_takes_changes_as_train_does(tables, tmp_path):

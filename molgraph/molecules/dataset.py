@@ -57,13 +57,14 @@ def check_molecules(
         chunks = map_chunks(_Check(standardization), table.smiles, workers, "reading molecules", console)
         pairs = [pair for chunk in chunks for pair in chunk]
         return {
-            "text": np.array([text for text, _ in pairs], dtype=np.str_),
+            # One run of bytes: an array of texts would give each the width of the longest.
+            "text": np.frombuffer("\n".join(text.replace("\n", " ") for text, _ in pairs).encode(), dtype=np.uint8),
             "valid": np.array([valid for _, valid in pairs], dtype=bool),
         }
 
-    key = content_key(rdBase.rdkitVersion, standardization, texts=table.smiles)
+    key = content_key("bytes", rdBase.rdkitVersion, standardization, texts=table.smiles)
     stored = cached("molecules", key, compute)
-    texts, valid = stored["text"].tolist(), stored["valid"].tolist()
+    texts, valid = stored["text"].tobytes().decode().split("\n"), stored["valid"].tolist()
     bad = [
         Rejected(table.lines[i], table.smiles[i], f"not a SMILES: {texts[i]}")
         for i in range(len(table))

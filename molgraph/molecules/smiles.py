@@ -27,6 +27,10 @@ class InvalidSmiles(ValueError):
         super().__init__(f"{smiles!r} is not a SMILES ({reason})")
         self.smiles, self.reason = smiles, reason
 
+    def __reduce__(self) -> tuple[type["InvalidSmiles"], tuple[str, str]]:
+        """Travel between processes: a worker's error that cannot be read back would leave the caller waiting."""
+        return type(self), (self.smiles, self.reason)
+
 
 @dataclass(frozen=True)
 class Standardization:

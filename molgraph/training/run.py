@@ -14,7 +14,7 @@ from molgraph.training.loggers import Logger, WandbLogger
 from molgraph.training.trainer import Trainer
 
 
-def train(config: dict[str, Any], folder: Path, console: Console | None = None) -> dict[str, Any]:
+def train(config: dict[str, Any], folder: str | Path, console: Console | None = None) -> dict[str, Any]:
     """Train what ``config`` describes in ``folder``, or go on with the run that lies there, and report.
 
     Args:
@@ -25,7 +25,7 @@ def train(config: dict[str, Any], folder: Path, console: Console | None = None) 
     Returns:
         The content of ``results.json``.
     """
-    console = console or Console()
+    console, folder = console or Console(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     seed_everything(config["seed"])
@@ -39,7 +39,7 @@ def train(config: dict[str, Any], folder: Path, console: Console | None = None) 
     return results
 
 
-def resume(folder: Path, changes: dict[str, Any] | None = None, console: Console | None = None) -> dict[str, Any]:
+def resume(folder: str | Path, changes: dict[str, Any] | None = None, console: Console | None = None) -> dict[str, Any]:
     """Finish the interrupted run in ``folder``; on a CPU it ends with the weights of an uninterrupted one.
 
     Args:
@@ -50,6 +50,7 @@ def resume(folder: Path, changes: dict[str, Any] | None = None, console: Console
     Raises:
         ValueError: no run folder, or an unknown key.
     """
+    folder = Path(folder)
     config = read_config(folder)
     for key, value in (changes or {}).items():
         *parents, last = key.split(".")
