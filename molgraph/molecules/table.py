@@ -199,6 +199,8 @@ def read_table(source: Source) -> MoleculeTable:
     cells = [[row[at].strip() for row in rows] for at in target_at]
     kind = _infer_kind(cells) if kind == "auto" else kind
     values, classes, problems = _parse_targets(cells, names, kind)
+    empty = f"{names[0]} is empty" if len(names) == 1 else "no target has a value"
+    problems = {int(row): empty for row in np.flatnonzero(np.isnan(values).all(axis=1))} | problems
     problems |= {index: too_long(row, header) for index, row in enumerate(rows) if len(row) > len(header)}
     table = MoleculeTable(
         name=source.name or str(path),

@@ -37,6 +37,7 @@ def test_a_table_has_molecules_values_and_line_numbers(tmp_path):
         ("smiles,y\nCCO,1\nC1CC,2\n", r"row 3 of .*data.csv: 'C1CC' cannot be used \(not a SMILES: unclosed ring\)"),
         ("smiles,y\nCCO,1\n,2\n", r"row 3 of .*: '' cannot be used \(not a SMILES: it is empty\)"),
         ("smiles,y\nCCO,1\nCC,soluble\n", r"row 3 of .*: 'CC' cannot be used \(y is 'soluble', which is not a number"),
+        ("smiles,y\nCCO,1\nCC,\n", r"row 3 of .*: 'CC' cannot be used \(y is empty\)"),
         ("smiles,y\nCCO,1\nCC,inf\n", r"y is 'inf', which is not a finite number"),
         ("smiles,y\nCCO,1\nCC,3,4\n", r"the row has 3 cells, the header 2"),
         ("smiles,y,y\nCCO,1,2\n", r"has the column 'y' more than once; rename one of them"),
@@ -116,10 +117,15 @@ def test_the_kind_is_read_off_the_values(tmp_path, column, kind):
     assert table(tmp_path, "smiles,y\n" + "".join(f"CCO,{cell}\n" for cell in column)).kind == kind
 
 
+def test_the_kind_can_be_said(tmp_path):
+    assert table(tmp_path, "smiles,y\nC,0\nCC,1\n", kind="regression").kind == "regression"
+
+
 def test_classes_are_numbered_in_alphabetical_order(tmp_path):
-    read = table(tmp_path, "smiles,y\nC,red\nCC,blue\nCCC,\nCCCC,red\n", kind="multiclass")
-    assert read.classes == [["blue", "red"]]
-    assert np.array_equal(read.values[:, 0], [1, 0, math.nan, 1], equal_nan=True)
+    text = "smiles,y,z\nC,red,a\nCC,blue,b\nCCC,,a\nCCCC,red,\n"
+    read = table(tmp_path, text, kind="multiclass", targets=["y", "z"])
+    assert read.classes == [["blue", "red"], ["a", "b"]]
+    assert np.array_equal(read.values.T, [[1, 0, math.nan, 1], [0, 1, 0, math.nan]], equal_nan=True)
 
 
 def test_a_class_that_is_not_0_or_1_is_named(tmp_path):
@@ -189,8 +195,9 @@ def test_rejected_rows_are_written_beside_the_run(tmp_path):
     experiment(tmp_path, on_error="skip")
     with (tmp_path / "rejected.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["row"], row["smiles"]) for row in rows] == [("32", "C1CC")]
+    assert [(row["row"], row["smiles"]) for row in rows] == [("32", "C1CC"), ("33", "CCN")]
     assert "unclosed ring" in rows[0]["reason"]
+    assert rows[1]["reason"] == "no target has a value"
 
 
 def test_training_stops_at_the_first_bad_row_by_default(tmp_path):
