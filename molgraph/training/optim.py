@@ -24,7 +24,7 @@ def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
 
     >>> config = OptimizerConfig(learning_rate=1.0, final_learning_rate=0.1, warmup=0.1)
     >>> [round(learning_rate(step, 100, config), 3) for step in (0, 9, 55, 99)]
-    [0.1, 1.0, 0.534, 0.1]
+    [0.1, 1.0, 0.542, 0.1]
     """
     warmup = max(1, round(config.warmup * steps))
     if step < warmup:

@@ -125,6 +125,17 @@ def test_the_names_of_columns_fit_the_rows():
     assert len(describe(BOND_FEATURES)) == BOND_WIDTH == 13
 
 
+@pytest.mark.parametrize("name", ["aqsoldb", "b3db"])
+def test_features_do_not_depend_on_the_order_of_atoms(name):
+    for text in some_of(name, 200):
+        mol = Chem.MolFromSmiles(text)
+        order = random.Random(1).sample(range(mol.GetNumAtoms()), mol.GetNumAtoms())
+        other = Chem.MolToSmiles(Chem.RenumberAtoms(mol, order), canonical=False)
+        first, second = featurize_smiles([text]), featurize_smiles([other])
+        assert sorted(first.atom_codes[first.atoms].tolist()) == sorted(second.atom_codes[second.atoms].tolist())
+        assert sorted(first.bond_codes[first.edges].tolist()) == sorted(second.bond_codes[second.edges].tolist())
+
+
 def test_chirality_does_not_depend_on_how_the_molecule_is_written():
     rows = [featurize_smiles([text]).atom_codes[:, 6].tolist() for text in ("C[C@H](N)O", "C[C@@H](O)N")]
     assert rows[0] == rows[1] == [0, 1, 0, 0]
