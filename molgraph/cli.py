@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser = build_parser()
         options = parser.parse_args(words)
         options.run_verb(options)
-    except (ValueError, FileExistsError) as error:
+    except (ValueError, FileExistsError, ModuleNotFoundError) as error:
         print(f"molgraph: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
