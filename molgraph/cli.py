@@ -120,7 +120,7 @@ def _train(overrides: list[str]) -> None:
 
 def _plain(error: Exception) -> str:
     """Return Hydra's message without its internals, and what to do."""
-    text = str(error).strip()
+    text = str(error).split("Config search path")[0].strip()
     if "Could not override" in text or "Key '" in text:
         text = text.replace("To append to your config use +", "to add a new key write +")
         text += "\n`molgraph train --cfg job` shows every key"

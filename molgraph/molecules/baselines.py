@@ -8,7 +8,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ MOST_CERTAIN = 1e-4
 @dataclass(frozen=True)
 class Fingerprints:
     """A data set as a fingerprint model reads it."""
+
+    padded: ClassVar[bool] = False
 
     counts: NDArray[np.uint8]
     """Morgan counts ``[M, MORGAN_BITS]``."""

@@ -116,40 +116,21 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _data(options: argparse.Namespace) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
     from molgraph.molecules.catalog import DATA_SETS, SHIPPED
 
-    table = Table(title="data= names of molecules with measured properties", title_justify="left")
-    for column in (
-        "data=",
-        "molecules",
-        "task",
-        "metric",
-        "targets [unit]",
-        "reference",
-        "licence and origin",
-        "where",
-    ):
-        table.add_column(
-            column, justify="right" if column == "molecules" else "left", overflow="fold", no_wrap=column == "data="
-        )
+    console = Console(highlight=False, soft_wrap=True)
     for data_set in DATA_SETS.values():
-        targets = [f"{target.name} [{target.unit}]" if target.unit else target.name for target in data_set.targets]
-        where = "in the package" if (SHIPPED / data_set.file).exists() else "fetched on first use, or in MOLGRAPH_DATA"
-        table.add_row(
-            data_set.name,
-            f"{data_set.molecules:,}",
-            data_set.kind,
-            data_set.metric.upper(),
-            ", ".join(targets).replace("[", r"\["),
-            data_set.reference,
-            data_set.licence,
-            where if data_set.download or where == "in the package" else "pip install qm9pack, or in MOLGRAPH_DATA",
-        )
-    Console().print(table)
-    Console().print(
-        "one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=[y]'",
-        highlight=False,
-        markup=False,
-    )
+        if (SHIPPED / data_set.file).exists():
+            where = "in the package"
+        else:
+            where = "fetched on first use" if data_set.download else "read from the package qm9pack"
+            where += ", or found in MOLGRAPH_DATA"
+        judged = f"{data_set.kind}, judged by {data_set.metric.upper()}"
+        console.print(f"[bold]data={data_set.name}[/]  {data_set.molecules:,} molecules, {judged}, {where}")
+        for target in data_set.targets:
+            unit = f" [{target.unit}]" if target.unit else ""
+            console.print(f"    {escape(target.name + unit)}  [dim]{escape(target.meaning)}[/]")
+        console.print(f"    [dim]{escape(data_set.reference)}. {escape(data_set.licence)}.[/]")
+    console.print("one's own: data=csv data.path=my.csv data.smiles_column=smiles 'data.targets=\\[y]'")

@@ -113,8 +113,18 @@ def molecule_graphs(
     return MoleculeGraphs(**cached("graphs", key, compute))
 
 
+POOL = 20
+"""Batches within which padded molecules are sorted by size."""
+
+
 class Encoded(Protocol):
-    """Molecules in the form that a model reads."""
+    """Molecules in the form that a model reads.
+
+    Attributes:
+        padded: whether a batch pads its molecules to the largest, so that similar sizes belong together.
+    """
+
+    padded: bool
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -159,8 +169,9 @@ class PropertyBatches:
             return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
         generator = np.random.default_rng((self.seed, number))
         shuffled = generator.permutation(self.indices)
-        # Sorting within pools of 20 batches makes a batch uniform in size and leaves its content random.
-        pool = 20 * self.batch_size
+        # Where short rows are padded to the longest, sorting within pools of batches saves the padding. Flat graphs have
+        # none to save, and a batch of equally large molecules is a biased one: it costs accuracy.
+        pool = (POOL if self.encoded.padded else 1) * self.batch_size
         pools = [shuffled[i : i + pool] for i in range(0, len(shuffled), pool)]
         ordered = np.concatenate([part[np.argsort(sizes[part], kind="stable")] for part in pools])
         batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]

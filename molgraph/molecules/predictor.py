@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ DESCRIPTOR_WIDTH = MORGAN_BITS + len(DESCRIPTORS)
 @dataclass(frozen=True)
 class EncodedGraphs:
     """A data set as a graph model reads it: flat arrays, and descriptors where the model wants them."""
+
+    padded: ClassVar[bool] = False
 
     graphs: MoleculeGraphs
     """Atoms and bonds of all molecules."""

@@ -48,7 +48,7 @@ class TrainerConfig:
         optimizer: the optimizer's own values.
     """
 
-    epochs: int = 60
+    epochs: int = 30
     max_steps: int | None = None
     patience: int | None = None
     evaluate_every: int = 1
@@ -90,6 +90,10 @@ def instantiate(node: dict[str, Any], **extra: Any) -> Any:
     Raises:
         ValueError: unknown target, or a key that the target does not take (the message lists those that it takes).
     """
+    if "_target_" not in node:
+        raise ValueError(
+            f"a part of the configuration has no _target_ and does not fit this task; it holds {', '.join(node)}"
+        )
     target = locate(node["_target_"])
     arguments = {key: value for key, value in node.items() if key != "_target_"} | extra
     known, takes_any = parameters(target)
