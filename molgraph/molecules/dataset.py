@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -124,7 +124,7 @@ class Encoded(Protocol):
         padded: whether a batch pads its molecules to the largest, so that similar sizes belong together.
     """
 
-    padded: bool
+    padded: ClassVar[bool]
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -169,8 +169,8 @@ class PropertyBatches:
             return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
         generator = np.random.default_rng((self.seed, number))
         shuffled = generator.permutation(self.indices)
-        # Where short rows are padded to the longest, sorting within pools of batches saves the padding. Flat graphs have
-        # none to save, and a batch of equally large molecules is a biased one: it costs accuracy.
+        # Where short rows are padded to the longest, sorting within pools of batches saves the padding. Flat graphs
+        # have none to save, and a batch of equally large molecules is a biased one: it costs accuracy.
         pool = (POOL if self.encoded.padded else 1) * self.batch_size
         pools = [shuffled[i : i + pool] for i in range(0, len(shuffled), pool)]
         ordered = np.concatenate([part[np.argsort(sizes[part], kind="stable")] for part in pools])

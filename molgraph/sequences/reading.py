@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -54,6 +55,8 @@ class SmilesBatch:
 @dataclass(frozen=True)
 class EncodedSmiles:
     """Molecules as tokens, ready to be batched."""
+
+    padded: ClassVar[bool] = True
 
     smiles: list[str]
     """As given."""
