@@ -48,7 +48,7 @@ class TrainerConfig:
         optimizer: the optimizer's own values.
     """
 
-    epochs: int = 30
+    epochs: int = 50
     max_steps: int | None = None
     patience: int | None = None
     evaluate_every: int = 1
