@@ -15,7 +15,7 @@ from tests.contract import SMILES, PropertyModelContract, outputs_of
 GRAPH_MODELS = {
     path.stem: options
     for path in sorted((Path(CONF) / "model").glob("*.yaml"))
-    if (options := yaml.safe_load(path.read_text())).pop("_target_").endswith(".GraphPredictor")
+    if (options := yaml.safe_load(path.read_text())).pop("_target_", "").endswith(".GraphPredictor")
 }
 SMALL = {"hidden": 24}
 READOUTS, NORMALIZATIONS = ("sum", "mean", "attention", "recurrent_attention"), ("batch", "layer", "none")

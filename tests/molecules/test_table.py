@@ -231,13 +231,18 @@ def test_every_row_of_a_part_is_in_one_batch_of_each_epoch(tmp_path):
     assert sum(1 for _ in made.train.epoch(0)) == len(made.train)
 
 
-def test_batches_gather_molecules_of_similar_size():
+def spread_of_sizes(padded_rows):
     class Sized:
+        padded = padded_rows
         sizes = np.random.default_rng(0).integers(5, 100, 2000)
 
     batches = PropertyBatches(Sized(), np.zeros((2000, 1)), np.arange(2000), 50, seed=1, shuffle=True)
-    spread = np.mean([np.ptp(Sized.sizes[rows]) for rows in batches.order(0)])
-    assert spread < 20
+    return np.mean([np.ptp(Sized.sizes[rows]) for rows in batches.order(0)])
+
+
+def test_padded_rows_are_batched_with_rows_of_similar_size_and_flat_graphs_at_random():
+    assert spread_of_sizes(padded_rows=True) < 20
+    assert spread_of_sizes(padded_rows=False) > 80
 
 
 def test_unknown_keys_of_data_are_named(tmp_path):
