@@ -53,7 +53,7 @@ def train(folder, tables, *overrides, epochs=2):
 @pytest.fixture(scope="session")
 def run(tables, tmp_path_factory):
     """A finished regression."""
-    return train(tmp_path_factory.mktemp("run") / "regression", tables, "data.targets=[y]", epochs=3)
+    return train(tmp_path_factory.mktemp("run") / "regression", tables, "data.targets=[y]", "model=gcn", epochs=3)
 
 
 def rows_of(path):
