@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.predictor import DescriptorBranch
-from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
+from molgraph.molecules.smiles import Standardization, parse_valid
 from molgraph.training.config import check_keys
 
 Array = NDArray[Any]
@@ -64,12 +64,7 @@ class FingerprintFeaturizer:
 
     def __call__(self, smiles: Sequence[str]) -> tuple[Fingerprints, dict[int, str]]:
         """Return the valid molecules in order, and for each bad row its reason."""
-        mols, errors = [], {}
-        for row, text in enumerate(smiles):
-            try:
-                mols.append(parse(text, self.standardization))
-            except InvalidSmiles as error:
-                errors[row] = error.reason
+        mols, errors = parse_valid(smiles, self.standardization)
         return Fingerprints(*fingerprint_chunk(mols)), errors
 
 

@@ -15,7 +15,7 @@ from molgraph.molecules.dataset import Encoded, molecule_graphs
 from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.graph import MoleculeGraphs, featurize, has_stereo_marks
-from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
+from molgraph.molecules.smiles import Standardization, parse_valid
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import readout as build_readout
@@ -69,14 +69,8 @@ class GraphFeaturizer:
 
     def __call__(self, smiles: Sequence[str]) -> tuple[EncodedGraphs, dict[int, str]]:
         """Return the valid molecules in order, and for each bad row its reason."""
-        mols, texts, errors = [], [], {}
-        for row, text in enumerate(smiles):
-            try:
-                mols.append(parse(text, self.standardization))
-                texts.append(text)
-            except InvalidSmiles as error:
-                errors[row] = error.reason
-        graphs = featurize(mols, [has_stereo_marks(text) for text in texts])
+        mols, errors = parse_valid(smiles, self.standardization)
+        graphs = featurize(mols, [has_stereo_marks(text) for row, text in enumerate(smiles) if row not in errors])
         return EncodedGraphs(graphs, fingerprint_chunk(mols) if self.descriptors else None), errors
 
 

@@ -4,6 +4,7 @@ A SMILES that RDKit rejects raises :class:`InvalidSmiles` with the reason; nothi
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rdkit import Chem, rdBase
@@ -75,6 +76,31 @@ def parse(smiles: str, standardization: Standardization | None = None) -> Chem.M
     if mol.GetNumAtoms() == 0:
         raise InvalidSmiles(smiles, "it is empty")
     return mol if standardization is None else _standardize(mol, standardization)
+
+
+def parse_valid(
+    smiles: Sequence[str], standardization: Standardization | None = None
+) -> tuple[list[Chem.Mol], dict[int, str]]:
+    """Turn the valid ones among many SMILES into molecules.
+
+    Args:
+        smiles: any texts.
+        standardization: as in :func:`parse`.
+
+    Returns:
+        The molecules in order, and for the number of each other text the reason why it is none.
+
+    >>> mols, reasons = parse_valid(["CCO", "C1CC"])
+    >>> len(mols), reasons
+    (1, {1: 'unclosed ring'})
+    """
+    mols, reasons = [], {}
+    for number, text in enumerate(smiles):
+        try:
+            mols.append(parse(text, standardization))
+        except InvalidSmiles as error:
+            reasons[number] = error.reason
+    return mols, reasons
 
 
 def _read(text: str) -> Chem.Mol | None:
