@@ -49,7 +49,11 @@ class EncodedGraphs:
         """Atoms of each molecule."""
         return self.graphs.sizes
 
-    def batch(self, indices: Sequence[int] | NDArray[np.int64], epoch: int | None = None) -> GraphBatch:
+    def for_epoch(self, number: int) -> Self:
+        """Return the same molecules: a graph is not augmented."""
+        return self
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> GraphBatch:
         """Gather molecules into one batch."""
         batch = self.graphs.batch(indices, self.tables)
         if self.descriptors is None:
@@ -80,7 +84,7 @@ class GraphPredictor(nn.Module):
     Args:
         outputs: numbers to predict.
         encoder: configuration of the encoder (``_target_`` and its options).
-        readout: ``sum``, ``mean``, ``attention`` or ``recurrent_attention``.
+        readout: ``sum``, ``mean``, ``attention``, ``recurrent_attention`` or ``pma``.
         descriptors: ``none``, or ``rdkit`` for RDKit 2D descriptors and Morgan counts, joined at the readout.
         head_layers: linear layers of the head.
         head_dropout: dropout in the head.

@@ -18,7 +18,7 @@ GRAPH_MODELS = {
     if (options := yaml.safe_load(path.read_text())).pop("_target_", "").endswith(".GraphPredictor")
 }
 SMALL = {"hidden": 24}
-READOUTS, NORMALIZATIONS = ("sum", "mean", "attention", "recurrent_attention"), ("batch", "layer", "none")
+READOUTS, NORMALIZATIONS = ("sum", "mean", "attention", "recurrent_attention", "pma"), ("batch", "layer", "none")
 
 
 def build(name, encoder=(), outputs=2, smiles=SMILES, **options):

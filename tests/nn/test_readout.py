@@ -31,7 +31,33 @@ def recurrent_attention(layer, rows):
     return summary
 
 
-LOOPS = {"sum": total, "mean": mean, "attention": attention, "recurrent_attention": recurrent_attention}
+def pma(layer, rows):
+    """PyTorch's own multi-head attention for each graph; nothing to look at gives nothing but the bias."""
+    memory, seed = layer.before(rows), layer.seed
+    found = layer.out.bias.unsqueeze(0)
+    if len(rows):
+        biases = torch.cat([layer.query.bias, torch.zeros(6), layer.value.bias])
+        found, _ = F.multi_head_attention_forward(
+            query=seed.unsqueeze(1),
+            key=memory.unsqueeze(1),
+            value=memory.unsqueeze(1),
+            embed_dim_to_check=6,
+            num_heads=layer.heads,
+            in_proj_weight=torch.cat([layer.query.weight, layer.key.weight, layer.value.weight]),
+            in_proj_bias=biases,
+            bias_k=None,
+            bias_v=None,
+            add_zero_attn=False,
+            dropout_p=0.0,
+            out_proj_weight=layer.out.weight,
+            out_proj_bias=layer.out.bias,
+        )
+        found = found.squeeze(1)
+    summary = layer.attention_norm(seed + found)
+    return layer.norm(summary + layer.after(summary))[0]
+
+
+LOOPS = {"sum": total, "mean": mean, "attention": attention, "recurrent_attention": recurrent_attention, "pma": pma}
 
 
 @pytest.mark.parametrize("name", ["molecules", "empty graphs"])
@@ -50,3 +76,16 @@ def test_a_readout_is_a_loop_over_graphs(kind, name):
 def test_an_unknown_readout_names_those_that_there_are():
     with pytest.raises(ValueError, match="readout='max' is unknown; use one of sum, mean, attention"):
         readout("max", 6)
+
+
+@pytest.mark.parametrize("kind", ["attention", "recurrent_attention", "pma"])
+def test_the_weights_of_the_nodes_of_a_graph_add_up_to_one(kind):
+    graph, layer = make_graph("molecules"), readout(kind, 6)
+    weights = layer.weights(graph.node_features.rows(), graph)
+    sums = torch.zeros(3, weights.shape[1]).index_add_(0, graph.node_graph, weights)
+    assert_same(sums, torch.ones_like(sums))
+
+
+def test_the_heads_of_pma_divide_any_width():
+    assert readout("pma", 6).heads == 3
+    assert readout("pma", 300).heads == 4
