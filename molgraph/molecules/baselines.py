@@ -47,7 +47,11 @@ class Fingerprints:
         """Every molecule costs the same."""
         return np.ones(len(self), dtype=np.int64)
 
-    def batch(self, indices: Sequence[int] | NDArray[np.int64], epoch: int | None = None) -> Tensor:
+    def for_epoch(self, number: int) -> Self:
+        """Return the same molecules: a fingerprint is not augmented."""
+        return self
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Gather molecules, ``[B, MORGAN_BITS + len(DESCRIPTORS)]``."""
         chosen = np.asarray(indices)
         return torch.from_numpy(

@@ -135,8 +135,12 @@ class Encoded(Protocol):
         """Cost of each molecule, so that batches can gather similar ones."""
         ...
 
-    def batch(self, indices: Sequence[int] | NDArray[np.int64], epoch: int | None = None) -> Any:
-        """Gather molecules into one batch; ``epoch`` is given while training, for random augmentation."""
+    def for_epoch(self, number: int) -> "Encoded":
+        """Return the molecules as training epoch ``number`` reads them: a place for random augmentation."""
+        ...
+
+    def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Any:
+        """Gather molecules into one batch."""
         ...
 
 
@@ -161,9 +165,8 @@ class PropertyBatches:
         """Return the number of batches in an epoch."""
         return -(-len(self.indices) // self.batch_size)
 
-    def order(self, number: int) -> list[NDArray[np.int64]]:
-        """Return the molecules of each batch of epoch ``number``."""
-        sizes = np.asarray(self.encoded.sizes)
+    def order(self, number: int, sizes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Return the molecules of each batch of epoch ``number``, in which molecules have the given ``sizes``."""
         if not self.shuffle:
             ordered = self.indices
             return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
@@ -179,6 +182,7 @@ class PropertyBatches:
 
     def epoch(self, number: int) -> Iterator[SupervisedBatch]:
         """Yield the batches of epoch ``number``."""
-        for chosen in self.order(number):
-            inputs = self.encoded.batch(chosen, number if self.shuffle else None)
+        encoded = self.encoded.for_epoch(number) if self.shuffle else self.encoded
+        for chosen in self.order(number, np.asarray(encoded.sizes)):
+            inputs = encoded.batch(chosen)
             yield SupervisedBatch(inputs, torch.from_numpy(self.values[chosen]).float())

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from molgraph.molecules.smiles import InvalidSmiles, Standardization, canonicalize, parse, randomize
@@ -75,24 +76,27 @@ class EncodedSmiles:
         """Tokens of each row, for bucketing [rows]."""
         return np.array([len(row) for row in self.tokens], dtype=np.int64)
 
+    def for_epoch(self, number: int) -> EncodedSmiles:
+        """What training epoch `number` reads: each molecule once, written anew where the reading says so.
+
+        A writing depends on (seed, epoch, row) alone; the given one stands in for one that is too long.
+        """
+        once = replace(self.reading, average=1)
+        if not self.reading.randomize:
+            return replace(self, reading=once)
+        return replace(self, tokens=[self._written(row, number, 1)[0] for row in range(len(self))], reading=once)
+
     @property
     def unknown(self) -> dict[int, list[str]]:
         """Tokens of each row that the training part did not have: `{row: tokens}`."""
         return self.vocabulary.unknown(self.smiles)
 
-    def batch(self, rows: Sequence[int], epoch: int | None = None) -> SmilesBatch:
-        """The given rows.
-
-        Args:
-            rows: row numbers.
-            epoch: number of the training epoch, which changes the random writings; None outside training.
-        """
-        if epoch is not None and self.reading.randomize:
-            return SmilesBatch(pad([self._written(row, epoch, 1)[0] for row in rows]))
+    def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> SmilesBatch:
+        """The given rows, each in `Reading.average` random writings if that is more than one."""
         copies = self.reading.average
-        if epoch is None and copies > 1:
-            return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, copies)]), copies)
-        return SmilesBatch(pad([self.tokens[row] for row in rows]))
+        if copies == 1:
+            return SmilesBatch(pad([self.tokens[row] for row in rows]))
+        return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, copies)]), copies)
 
     def atom_batch(self, rows: Sequence[int]) -> SmilesBatch:
         """The given rows as written, with the place of each of their atoms among the tokens."""

@@ -75,22 +75,22 @@ class TestEveryModel:
 
 def test_random_writings_change_with_the_epoch_and_repeat_with_it():
     data = build(SHAPES[4], randomize=True).encode(SMILES)
-    first, again, other = (data.batch([3], epoch).source.tokens.tolist() for epoch in (0, 0, 1))
+    first, again, other = (data.for_epoch(epoch).tokens for epoch in (0, 0, 1))
     assert first == again != other
-    assert data.batch([3], None).source.tokens.tolist() == [data.tokens[3]]
-    rows = data.batch([1, 3], 0).source.tokens[1]
-    assert rows[rows > 0].tolist() == [token for token in first[0] if token]
+    assert data.batch([3]).source.tokens.tolist() == [data.tokens[3]]
+    assert data.for_epoch(0).batch([3]).source.tokens.tolist() == [first[3]]
 
 
 def test_without_randomization_training_sees_the_text_as_given():
-    data = build(SHAPES[4]).encode(SMILES)
-    assert data.batch([3], 5).source.tokens.tolist() == [data.tokens[3]]
+    data = build(SHAPES[4], average=10).encode(SMILES)
+    assert data.for_epoch(5).tokens == data.tokens
+    assert data.for_epoch(5).batch([3]).copies == 1
 
 
 def test_a_vocabulary_for_random_writings_knows_their_tokens():
     model = build(SHAPES[4], randomize=True)
     data = model.encode(SMILES)
-    assert not any((data.batch([2], epoch).source.tokens == 3).any() for epoch in range(20))
+    assert not any(3 in data.for_epoch(epoch).tokens[2] for epoch in range(20))
 
 
 def test_averaging_over_writings_gives_a_mean_and_a_spread():
