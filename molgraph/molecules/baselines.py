@@ -278,10 +278,21 @@ class Forest(Baseline):
 
 
 class RandomForest(Forest):
-    """Random forest (Breiman 2001) on fingerprints, the baseline that a graph network has to beat."""
+    """Random forest (Breiman 2001) on fingerprints, the baseline that a graph network has to beat.
 
-    def __init__(self, outputs: int, trees: int = 200, **options: Any) -> None:
+    Args:
+        outputs: numbers to predict.
+        trees: trees of each target.
+        share: fraction of the features that each split chooses from.
+        leaf: molecules in a leaf at least.
+        options: as :class:`Baseline`.
+    """
+
+    def __init__(
+        self, outputs: int, trees: int = 200, share: float | None = None, leaf: int = 1, **options: Any
+    ) -> None:
         super().__init__(outputs, trees, **options)
+        self.share, self.leaf = share, leaf
         self.is_classifier: Tensor
         self.register_buffer("is_classifier", torch.zeros((), dtype=torch.bool))
 
@@ -289,10 +300,12 @@ class RandomForest(Forest):
         """Grow a forest for each target."""
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-        forests = []
+        forests, usual = [], 1.0 if kind == "regression" else "sqrt"  # scikit-learn's own
+        options = {"max_features": self.share or usual, "min_samples_leaf": self.leaf}
         for columns, values in targets:
             forest = RandomForestRegressor if kind == "regression" else RandomForestClassifier
-            fitted = forest(self.trees, random_state=self.seed, n_jobs=-1).fit(columns.astype(np.float32), values)
+            made = forest(self.trees, random_state=self.seed, n_jobs=-1, **options)
+            fitted = made.fit(columns.astype(np.float32), values)
             forests.append([tree.tree_ for tree in fitted.estimators_])
         self.is_classifier = torch.tensor(kind == "classification")
         share = _positive_share if kind == "classification" else _single_value

@@ -1,5 +1,6 @@
 """Configuration values: the trainer's dataclasses, and ``{"_target_": "molgraph...", ...} -> object``."""
 
+import copy
 import importlib
 import inspect
 from dataclasses import dataclass, field
@@ -129,6 +130,24 @@ def check_keys(name: str, target: Any, values: dict[str, Any]) -> dict[str, Any]
     if unknown and not takes_any:
         raise ValueError(f"{name} has no key {unknown[0]!r}; it has {', '.join(known)}")
     return values
+
+
+def with_values(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of ``config`` with new values under dotted keys, such as ``{"trainer.epochs": 100}``.
+
+    Raises:
+        ValueError: a key that the configuration does not have.
+    """
+    changed = copy.deepcopy(config)
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        node: Any = changed
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise ValueError(f"the configuration has no key {key}, and only what is there can be changed")
+        node[last] = value
+    return changed
 
 
 def read_config(run: Path) -> dict[str, Any]:

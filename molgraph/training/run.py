@@ -8,7 +8,7 @@ import torch
 import yaml
 from rich.console import Console
 
-from molgraph.training.config import TrainerConfig, instantiate, read_config
+from molgraph.training.config import TrainerConfig, instantiate, read_config, with_values
 from molgraph.training.experiment import Experiment
 from molgraph.training.loggers import Logger, WandbLogger
 from molgraph.training.trainer import Trainer
@@ -30,7 +30,12 @@ def train(config: dict[str, Any], folder: str | Path, console: Console | None = 
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     seed_everything(config["seed"])
     experiment: Experiment = instantiate(
-        config["task"], data=config["data"], model=config["model"], seed=config["seed"], folder=folder, console=console
+        config["task"],
+        data=config["data"],
+        model=config.get("model"),
+        seed=config["seed"],
+        folder=folder,
+        console=console,
     )
     trainer = Trainer(TrainerConfig.from_dict(config["trainer"]), folder, config, _loggers(config, folder), console)
     experiment.fit(trainer)
@@ -51,15 +56,7 @@ def resume(folder: str | Path, changes: dict[str, Any] | None = None, console: C
         ValueError: no run folder, or an unknown key.
     """
     folder = Path(folder)
-    config = read_config(folder)
-    for key, value in (changes or {}).items():
-        *parents, last = key.split(".")
-        node: Any = config
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            raise ValueError(f"{key} is not in {folder / 'config.yaml'}; a resumed run can only change what is there")
-        node[last] = value
+    config = with_values(read_config(folder), changes or {})
     return train(config, folder, console)
 
 

@@ -43,7 +43,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 @pytest.mark.parametrize("key", ["trainer.epoch", "trainer.epochs.more", "modle", "seed.x"])
 def test_a_change_that_does_not_fit_is_refused_before_anything_runs(tmp_path, key):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"trainer": {"epochs": 3}, "seed": 0}))
-    with pytest.raises(ValueError, match=f"{key} is not in .*config.yaml"):
+    with pytest.raises(ValueError, match=f"has no key {key}"):
         resume(tmp_path, {key: 1})
 
 
