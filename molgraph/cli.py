@@ -48,11 +48,36 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or the folder of a multirun")
     compare.add_argument("-o", "--output", type=Path, help="folder for comparison.md, .csv and .html (default: none)")
     compare.set_defaults(run_verb=_compare)
+    _add_explain(verbs)
     resume = verbs.add_parser("resume", help="finish an interrupted training")
     resume.add_argument("run", type=Path, help="run folder")
     resume.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.epochs=100")
     resume.set_defaults(run_verb=_resume)
     return parser
+
+
+def _add_explain(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "explain", help="what a model looked at, drawn onto the molecule: molgraph explain RUN 'CC(=O)O'"
+    )
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("smiles", nargs="+", help="SMILES (quote them)")
+    parser.add_argument(
+        "--by", choices=["attention", "gradient"], help="attention, or gradient x input (default: both, if there are)"
+    )
+    parser.add_argument("--target", help="name of the target (default: the first)")
+    parser.add_argument("-o", "--output", type=Path, help="folder to write (default: explanations in the run folder)")
+    parser.set_defaults(run_verb=_explain)
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from molgraph.molecules.depict import write_explanations
+    from molgraph.molecules.predict import load
+    from molgraph.sequences.pictures import draw_token_map
+
+    run = options.run if options.run.is_dir() else options.run.parent
+    folder = options.output or run / "explanations"
+    write_explanations(load(options.run), options.smiles, options.by, options.target, folder, draw_token_map)
 
 
 def _compare(options: argparse.Namespace) -> None:

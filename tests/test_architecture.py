@@ -12,10 +12,10 @@ ARROWS = {
     "training": set(),
     "molecules": {"nn", "training"},
     "particles": {"nn", "training"},
-    # A SMILES is a molecule written down: sequences knows these modules of molecules and no other.
-    # chemistry is RDKit for those who may not import it; catalog finds the cache folder.
+    # A SMILES is a molecule written down: sequences knows these modules of molecules and no other. explain holds what
+    # any model says of its atoms; chemistry is RDKit for those who may not import it; catalog finds the cache folder.
     "sequences": {"nn", "training"}
-    | {f"molecules.{name}" for name in ("smiles", "splits", "dataset", "encoders", "chemistry", "catalog")},
+    | {f"molecules.{name}" for name in ("smiles", "splits", "dataset", "encoders", "explain", "chemistry", "catalog")},
 }
 HOMES = {
     "rdkit": ("molecules/",),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
+from molgraph.molecules.explain import Explanation, explain_fingerprint
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.predictor import DescriptorBranch
 from molgraph.molecules.smiles import Standardization, parse_valid
@@ -122,6 +123,10 @@ class Baseline(nn.Module):
     def featurizer(self) -> FingerprintFeaturizer:
         """Return the function that reads any SMILES, for use in other processes."""
         return FingerprintFeaturizer(self.standardization)
+
+    def explain(self, smiles: str, way: str, output: int) -> Explanation:
+        """Return what the model looked at; see :func:`~molgraph.molecules.explain.explain_fingerprint`."""
+        return explain_fingerprint(self, smiles, way, output)
 
     def inputs(self, features: Tensor) -> Tensor:
         """Return the columns that the model sees ``[B, F]``."""

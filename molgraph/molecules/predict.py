@@ -19,6 +19,7 @@ import yaml
 from torch import Tensor
 
 from molgraph.molecules.experiment import DataConfig, make_task
+from molgraph.molecules.explain import Explanation
 from molgraph.molecules.parallel import available_cores
 from molgraph.molecules.table import check_delimiter, open_text, read_header, too_long
 from molgraph.training.checkpoint import load_checkpoint
@@ -120,6 +121,29 @@ class TrainedModel:
             for part in order.split(64 if self.device.type == "cpu" else CHUNK):
                 result[part] = self.task.predict(encoded.batch(part.numpy()).to(self.device)).float().cpu()
         return result.tolist()
+
+    def explain(self, smiles: str, way: str, target: str | None = None) -> Explanation:
+        """Say what the model looked at in one molecule.
+
+        Args:
+            smiles: one SMILES.
+            way: ``attention`` or ``gradient`` (of several classes: of the predicted one).
+            target: name of a target; by default the first.
+
+        Raises:
+            ValueError: no SMILES that the model reads, an unknown target, or a model without attention.
+        """
+        if target is not None and target not in self.names:
+            raise ValueError(f"the model predicts {', '.join(self.names)}; there is no target {target!r}")
+        prediction = self.predict(smiles)[0]
+        if prediction.values is None:
+            raise ValueError(f"{smiles!r} cannot be explained: {prediction.error}")
+        column = self.names.index(target) if target else 0
+        if self.classes:
+            first = sum(map(len, self.classes[:column]))
+            shares = prediction.values[first : first + len(self.classes[column])]
+            column = first + shares.index(max(shares))
+        return self.task.model.explain(smiles, way, column)  # type: ignore[operator]
 
     def stream(self, smiles: Iterable[str], workers: int | None = None) -> Iterator[Prediction]:
         """Predict any number of SMILES in constant memory, in order; other processes read molecules ahead of the model.

@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from molgraph.molecules.dataset import Encoded, molecule_graphs
+from molgraph.molecules.explain import Explanation, explain_graph
 from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.graph import MoleculeGraphs, featurize, has_stereo_marks
@@ -142,6 +143,10 @@ class GraphPredictor(nn.Module):
     def featurizer(self) -> GraphFeaturizer:
         """Return the function that reads any SMILES, for use in other processes."""
         return GraphFeaturizer(self.standardization, self.uses_descriptors)
+
+    def explain(self, smiles: str, way: str, output: int) -> Explanation:
+        """Return what the model looked at; see :func:`~molgraph.molecules.explain.explain_graph`."""
+        return explain_graph(self, smiles, way, output)
 
     def fingerprint(self, graph: GraphBatch) -> Tensor:
         """Return the learned fingerprint of each molecule, what the head sees ``[B, F]``."""

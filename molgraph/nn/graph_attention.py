@@ -48,6 +48,10 @@ class GATConv(nn.Module):
         from_dst = (projected * self.attention_dst).sum(-1).index_select(0, graph.dst)
         return segment_softmax(self.activation(from_src + from_dst), graph.dst, graph.offsets)
 
+    def weights(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
+        """Return the attention weights ``[E, heads]`` for node rows ``[N, inputs]``; those into a node add up to 1."""
+        return self.attention(self.linear(nodes).view(-1, self.heads, self.width), graph)
+
     def forward(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
         """Map node rows ``[N, inputs]`` to ``[N, outputs]``."""
         projected = self.linear(nodes).view(-1, self.heads, self.width)
@@ -86,6 +90,10 @@ class GATv2Conv(nn.Module):
         scores = (self.activation(both).view(-1, self.heads, self.width) * self.attention_vector).sum(-1)
         return segment_softmax(scores, graph.dst, graph.offsets)
 
+    def weights(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
+        """Return the attention weights ``[E, heads]`` for node rows ``[N, inputs]``; those into a node add up to 1."""
+        return self.attention(self.linear_src(nodes), self.linear_dst(nodes), graph)
+
     def forward(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
         """Map node rows ``[N, inputs]`` to ``[N, outputs]``."""
         src_rows = self.linear_src(nodes)
@@ -112,19 +120,24 @@ class AttentiveContext(nn.Module):
         self.cell = nn.GRUCell(width, width)
         self.activation = nn.LeakyReLU(0.01)
 
-    def forward(self, nodes: Tensor, messages: Tensor | None, graph: GraphBatch) -> Tensor:
-        """Map node rows ``[N, F]`` to ``[N, F]``; ``messages`` ``[E, F]``, or None for the source rows themselves."""
+    def weights(self, nodes: Tensor, messages: Tensor | None, graph: GraphBatch) -> Tensor:
+        """Return the attention weights ``[E, 1]``; arguments as :meth:`forward`."""
         node_score = self.score_node(nodes).index_select(0, graph.dst)
         if messages is None:
-            # The message is the source row, so W and the score act on N rows, and the sum needs no [E, F] tensor.
             message_score = self.score_message(nodes).index_select(0, graph.src)
-            weights = segment_softmax(self.activation(node_score + message_score), graph.dst, graph.offsets)
+        else:
+            message_score = self.score_message(messages)
+        return segment_softmax(self.activation(node_score + message_score), graph.dst, graph.offsets)
+
+    def forward(self, nodes: Tensor, messages: Tensor | None, graph: GraphBatch) -> Tensor:
+        """Map node rows ``[N, F]`` to ``[N, F]``; ``messages`` ``[E, F]``, or None for the source rows themselves."""
+        weights = self.weights(nodes, messages, graph)
+        if messages is None:
+            # The message is the source row, so W acts on N rows, and the sum needs no [E, F] tensor.
             rows = self.transform(nodes).unsqueeze(1)
             mixed = weighted_neighbor_sum(rows, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
             context = mixed.squeeze(1)
         else:
-            scores = self.activation(node_score + self.score_message(messages))
-            weights = segment_softmax(scores, graph.dst, graph.offsets)
             context = segment_sum(weights * self.transform(messages), graph.dst, graph.offsets)
         return self.cell(nn.functional.elu(context), nodes).relu()
 

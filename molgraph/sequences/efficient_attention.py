@@ -82,6 +82,10 @@ class AttentionPooling(nn.Module):
         """X [B, N, D] to [B, k, D]; the order of the positions does not matter."""
         return self.block(self.seeds.expand(len(x), -1, -1), self.feed_forward(x), mask)
 
+    def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The attention of each seed [B, H, k, N]."""
+        return self.block.attention.weights(self.seeds.expand(len(x), -1, -1), self.feed_forward(x), mask)
+
 
 class LinformerAttention(nn.Module):
     """Keys and values are projected from N positions to k (Wang et al. 2020, eq. 7): O(N k).

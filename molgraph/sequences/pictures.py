@@ -41,6 +41,34 @@ def draw_attention(
     return figure
 
 
+def draw_token_map(tokens: Sequence[str], weights: np.ndarray, path: Path, title: str = "") -> Figure:
+    """Draws what a model looked at, token by token.
+
+    Args:
+        tokens: T of them.
+        weights: attention of each layer [L, T, T], row looks at column; or one weight a token [1, 1, T].
+        path: where to write.
+        title: above the picture.
+    """
+    layers, rows, columns = weights.shape
+    figure = Figure(figsize=(1.0 + layers * (0.6 + 0.22 * columns), 1.2 + 0.22 * rows), layout="constrained")
+    largest = float(np.abs(weights).max()) or 1.0
+    signed = bool((weights < 0).any())
+    for number, axes in enumerate(np.atleast_1d(figure.subplots(1, layers))):
+        image = axes.imshow(
+            weights[number], cmap="RdBu_r" if signed else "Blues", vmin=-largest if signed else 0, vmax=largest
+        )
+        axes.set_xticks(range(columns), tokens, fontfamily="monospace", fontsize=8, rotation=90)
+        axes.set_yticks(range(rows), tokens if rows > 1 else [""] * rows, fontfamily="monospace", fontsize=8)
+        axes.xaxis.tick_top()
+        axes.set_xlabel(f"layer {number + 1}" if layers > 1 else "")
+    if rows > 1:
+        figure.colorbar(image, ax=figure.axes, shrink=0.6, label="attention weight")
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=120)
+    return figure
+
+
 def draw_asked_and_got(asked: np.ndarray, got: np.ndarray, name: str, score: Mapping[str, float], path: Path) -> Figure:
     """Draws the value of each generated molecule over the value that was asked for."""
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")

@@ -47,12 +47,19 @@ class Pooling(nn.Module):
             return memory.states.masked_fill(~memory.mask.unsqueeze(-1), -math.inf).amax(1)
         return memory.summary
 
+    @property
+    def attends(self) -> bool:
+        """Whether the tokens have weights."""
+        return self.kind in ("attention", "pma")
+
     def weights(self, memory: Memory) -> Tensor:
-        """The weight of each token [B, S], which sum to 1.
+        """The weight of each token [B, S], which sum to 1; of `pma` the mean over the heads.
 
         Raises:
             ValueError: if the pooling is not by attention.
         """
+        if self.seeds is not None:
+            return self.seeds.weights(memory.states, memory.mask).mean(1).squeeze(1)
         if self.score is None:
             raise ValueError(f"pooling={self.kind} has no weights; use pooling=attention")
         scores = self.score(memory.states).squeeze(-1)

@@ -13,8 +13,10 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from molgraph.molecules.explain import Explanation
 from molgraph.molecules.smiles import Standardization
 from molgraph.sequences.architecture import make_encoder, make_shape
+from molgraph.sequences.explain import explain_sequence
 from molgraph.sequences.pooling import Pooling
 from molgraph.sequences.reading import (
     EncodedSmiles,
@@ -139,6 +141,10 @@ class SequencePredictor(nn.Module):
     def featurizer(self) -> SmilesFeaturizer:
         """The function that reads any SMILES, for use in other processes."""
         return SmilesFeaturizer(self.vocabulary, self.reading, self.standardization)
+
+    def explain(self, smiles: str, way: str, output: int) -> Explanation:
+        """What the model looked at; see `explain_sequence`."""
+        return explain_sequence(self, smiles, way, output)
 
     def forward(self, batch: SmilesBatch) -> Tensor:
         """Predictions [B, outputs], the mean over the copies of each molecule."""

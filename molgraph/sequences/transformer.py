@@ -167,6 +167,11 @@ class TransformerEncoder(nn.Module):
         states = self.norm(x)
         return Memory(states, mask, masked_mean(states, mask))
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether `attention_maps` can be had: full attention has a weight for each pair of tokens."""
+        return all(isinstance(layer.attention, MultiHeadAttention) for layer in self.layers)
+
     def attention_maps(self, source: TokenBatch) -> Tensor:
         """The attention weights of each layer, [layers, B, H, T, T]; see `EncoderLayer.weights`."""
         x, mask, maps = self.embedding(source.tokens), source.mask, []

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from molgraph.sequences.cells import make_cell
-from molgraph.sequences.pictures import draw_asked_and_got, draw_attention, draw_distributions, draw_gradients
+from molgraph.sequences.pictures import (
+    draw_asked_and_got,
+    draw_attention,
+    draw_distributions,
+    draw_gradients,
+    draw_token_map,
+)
 from molgraph.sequences.rnn import gradient_through_time
 
 
@@ -42,3 +48,13 @@ def test_gradients_are_drawn_one_curve_a_cell(tmp_path):
     figure = draw_gradients(norms, tmp_path / "gradients.png")
     assert len(figure.axes[0].lines) == 2
     assert is_png(tmp_path / "gradients.png")
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 5), (1, 1, 5)])
+def test_a_token_map_has_a_panel_for_each_layer(tmp_path, shape):
+    weights = np.random.default_rng(0).normal(size=shape)
+    figure = draw_token_map(list("CCOCC"), weights, tmp_path / "map.png", "title")
+    panels = [axes for axes in figure.axes if axes.get_images() and axes.get_xticklabels()]
+    assert [label.get_text() for label in panels[0].get_xticklabels()] == list("CCOCC")
+    assert len([axes for axes in panels if len(axes.get_xticklabels()) == 5]) >= shape[0]
+    assert (tmp_path / "map.png").stat().st_size > 1000
