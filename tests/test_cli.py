@@ -335,6 +335,27 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path, capsys):
 # evaluate and data ---------------------------------------------------------------------------------------------------
 
 
+def test_explain_draws_what_the_model_looked_at(run, tmp_path, capsys):
+    main(["explain", str(run), "CCO", "c1ccccc1O", "-o", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "2_gradient.svg").exists() and (tmp_path / "out" / "1_gradient.png").exists()
+    assert "gradient x input" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["CCO", "--by", "attention"], "this model has no attention; use --by gradient"),
+        (["C1CC"], "'C1CC' cannot be explained: unclosed ring"),
+        (["CCO", "--target", "z"], "the model predicts y; there is no target 'z'"),
+    ],
+)
+def test_what_cannot_be_explained_is_said_and_nothing_is_written(run, tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit):
+        main(["explain", str(run), *words, "-o", str(tmp_path / "out")])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_evaluate_finds_the_error_of_the_test_part_again(run, tmp_path, capsys):
     predictions = rows_of(run / "predictions.csv")
     rows = [[row["smiles"], row["y"]] for row in predictions] + [["C1CC", 1], ["CC", "x"]]
@@ -370,7 +391,7 @@ def test_help_imports_neither_torch_nor_rdkit():
     )
     done = python("-c", code)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-    for verb in ("train", "predict", "evaluate", "resume", "data"):
+    for verb in ("train", "predict", "evaluate", "explain", "compare", "resume", "data"):
         assert verb in done.stdout
 
 

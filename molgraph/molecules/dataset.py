@@ -1,4 +1,4 @@
-"""A table to checked molecules, and to batches: ``MoleculeTable -> check -> featurized once -> bucketed batches``."""
+"""A table to checked molecules, and to batches: ``MoleculeTable -> check -> featurized once -> batches``."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -113,8 +113,8 @@ def molecule_graphs(
     return MoleculeGraphs(**cached("graphs", key, compute))
 
 
-POOL = 20
-"""Batches within which padded molecules are sorted by size."""
+GROUP, POOL = 16, 1280
+"""Molecules that are padded together, and molecules among which they are chosen."""
 
 
 class Encoded(Protocol):
@@ -146,7 +146,7 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class PropertyBatches:
-    """Batches of molecules with targets: shuffled within buckets of similar size, the same for each (seed, epoch)."""
+    """Batches of molecules with targets, in an order that is the same for each (seed, epoch)."""
 
     encoded: Encoded
     """All molecules in the form that the model reads."""
@@ -172,13 +172,22 @@ class PropertyBatches:
             return [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
         generator = np.random.default_rng((self.seed, number))
         shuffled = generator.permutation(self.indices)
-        # Where short rows are padded to the longest, sorting within pools of batches saves the padding. Flat graphs
-        # have none to save, and a batch of equally large molecules is a biased one: it costs accuracy.
-        pool = (POOL if self.encoded.padded else 1) * self.batch_size
-        pools = [shuffled[i : i + pool] for i in range(0, len(shuffled), pool)]
-        ordered = np.concatenate([part[np.argsort(sizes[part], kind="stable")] for part in pools])
-        batches = [ordered[i : i + self.batch_size] for i in range(0, len(ordered), self.batch_size)]
-        return [batches[i] for i in generator.permutation(len(batches))]
+        if self.encoded.padded:
+            shuffled = self._in_groups(shuffled, sizes, generator)
+        return [shuffled[i : i + self.batch_size] for i in range(0, len(shuffled), self.batch_size)]
+
+    def _in_groups(
+        self, rows: NDArray[np.int64], sizes: NDArray[np.int64], generator: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Put rows of similar size side by side, a few at a time, so that they can be padded together.
+
+        Whole batches of equally large molecules would be biased, and cost accuracy; a batch of several such groups has
+        molecules of all sizes.
+        """
+        pools = [rows[i : i + POOL] for i in range(0, len(rows), POOL)]
+        ordered = np.concatenate([pool[np.argsort(sizes[pool], kind="stable")] for pool in pools])
+        groups = [ordered[i : i + GROUP] for i in range(0, len(ordered), GROUP)]
+        return np.concatenate([groups[i] for i in generator.permutation(len(groups))])
 
     def epoch(self, number: int) -> Iterator[SupervisedBatch]:
         """Yield the batches of epoch ``number``."""

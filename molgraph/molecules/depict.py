@@ -43,8 +43,9 @@ def depict(explanation: Explanation, path: Path, title: str = "") -> None:
     canvas = kinds[path.suffix](*SIZE)
     options = canvas.drawOptions()
     options.useBWAtomPalette()
-    options.legendFontSize = 16
-    options.highlightBondWidthMultiplier = 18
+    # RDKit's stubs know no setters.
+    options.legendFontSize = 16  # type: ignore[assignment]
+    options.highlightBondWidthMultiplier = 18  # type: ignore[assignment]
     atoms = _colors(explanation.atoms, explanation.way)
     bonds = {} if explanation.bonds is None else _colors(explanation.bonds, explanation.way)
     rdMolDraw2D.PrepareAndDrawMolecule(

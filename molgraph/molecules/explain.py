@@ -89,8 +89,9 @@ def _graph_gradient(model: "GraphPredictor", mol: Chem.Mol, batch: GraphBatch, o
     inputs = [nodes, edges]
     batch = replace(batch, node_features=Features(nodes), edge_features=Features(edges))
     if batch.graph_features is not None:
-        batch = replace(batch, graph_features=batch.graph_features.detach().requires_grad_())
-        inputs.append(batch.graph_features)
+        whole = batch.graph_features.detach().requires_grad_()
+        batch = replace(batch, graph_features=whole)
+        inputs.append(whole)
     parts = gradient_times_input(model(batch)[0, output], inputs)
     # A bond belongs to both of its atoms.
     atoms = parts[0].index_add(0, batch.src, parts[1] / 2).index_add(0, batch.dst, parts[1] / 2)
@@ -103,10 +104,10 @@ def _graph_attention(model: "GraphPredictor", mol: Chem.Mol, batch: GraphBatch) 
     edges: list[Tensor] = []
     nodes: list[Tensor] = []
 
-    def keep(layer: Any, inputs: tuple[Any, ...], _: Tensor) -> None:
+    def keep(layer: Any, inputs: Any, _: Any) -> None:
         (edges if isinstance(layer, EDGE_ATTENTION) else nodes).append(layer.weights(*inputs).mean(1))
 
-    layers = [layer for layer in model.encoder.modules() if isinstance(layer, EDGE_ATTENTION)]
+    layers: list[nn.Module] = [layer for layer in model.encoder.modules() if isinstance(layer, EDGE_ATTENTION)]
     layers += [model.readout] if hasattr(model.readout, "weights") else []
     if not layers:
         raise NoAttention(

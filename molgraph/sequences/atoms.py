@@ -21,7 +21,7 @@ from molgraph.molecules.chemistry import atom_properties, canonicalize_all
 from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import bucket, number_of_batches
 from molgraph.sequences.predictor import AtomPredictor
-from molgraph.sequences.reading import EncodedSmiles, SmilesBatch
+from molgraph.sequences.reading import AtomTokens, EncodedSmiles
 from molgraph.training.experiment import Experiment
 from molgraph.training.task import Task
 
@@ -30,7 +30,7 @@ from molgraph.training.task import Task
 class AtomBatch:
     """Molecules, and the values of their atoms."""
 
-    inputs: SmilesBatch
+    inputs: AtomTokens
     """With the place of each atom."""
     targets: Tensor
     """Values of the atoms of all molecules in order [atoms, P]."""

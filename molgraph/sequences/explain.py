@@ -46,7 +46,7 @@ def explain_sequence(model: SequencePredictor, smiles: str, way: str, output: in
     tokens = [SPECIAL[1], *split(text, notation), SPECIAL[2]]
     with evaluating(model):
         if way == ATTENTION:
-            weights, maps, method = _attention(model, batch.source)
+            weights, maps, method = _attention(model, batch.groups[0])
         else:
             weights = _gradient(model, batch, output)
             maps, method = weights[None, None], "gradient x embedding of the tokens"
@@ -98,8 +98,8 @@ def _attention(model: SequencePredictor, source: TokenBatch) -> tuple[np.ndarray
         raise NoAttention(
             "this model has no attention weights; use --by gradient, or train with model.pooling=attention"
         )
-    weights = pooled.double().cpu().numpy()
-    return weights, weights[None, None], "attention of the pooling"
+    alone = pooled.double().cpu().numpy()
+    return alone, alone[None, None], "attention of the pooling"
 
 
 def _pooled(model: SequencePredictor, memory: Memory) -> Tensor | None:

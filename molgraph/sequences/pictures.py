@@ -54,7 +54,7 @@ def draw_token_map(tokens: Sequence[str], weights: np.ndarray, path: Path, title
     figure = Figure(figsize=(1.0 + layers * (0.6 + 0.22 * columns), 1.2 + 0.22 * rows), layout="constrained")
     largest = float(np.abs(weights).max()) or 1.0
     signed = bool((weights < 0).any())
-    for number, axes in enumerate(np.atleast_1d(figure.subplots(1, layers))):
+    for number, axes in enumerate(figure.subplots(1, layers, squeeze=False)[0]):
         image = axes.imshow(
             weights[number], cmap="RdBu_r" if signed else "Blues", vmin=-largest if signed else 0, vmax=largest
         )

@@ -19,6 +19,7 @@ from molgraph.sequences.architecture import make_encoder, make_shape
 from molgraph.sequences.explain import explain_sequence
 from molgraph.sequences.pooling import Pooling
 from molgraph.sequences.reading import (
+    AtomTokens,
     EncodedSmiles,
     Reading,
     SmilesBatch,
@@ -152,20 +153,15 @@ class SequencePredictor(nn.Module):
 
     def copies(self, batch: SmilesBatch) -> Tensor:
         """The prediction for each writing [B, copies, outputs]; their spread is an uncertainty."""
-        return self.head(self.pooling(self.encoder(batch.source))).unflatten(0, (-1, batch.copies))
+        pooled = torch.cat([self.pooling(self.encoder(group)) for group in batch.groups])
+        return self.head(pooled[batch.places]).unflatten(0, (-1, batch.copies))
 
 
 class AtomPredictor(SequencePredictor):
     """Predicts one row of values for each atom: the state of the token that writes it goes to the head."""
 
-    def forward(self, batch: SmilesBatch) -> Tensor:
-        """Predictions [atoms, outputs], the atoms of all molecules in the order in which they are written.
-
-        Raises:
-            ValueError: if the batch does not say where the atoms are.
-        """
-        if batch.atoms is None:
-            raise ValueError("a prediction by atom needs EncodedSmiles.atom_batch, which says where the atoms are")
+    def forward(self, batch: AtomTokens) -> Tensor:  # type: ignore[override]  # it reads where the atoms are, too
+        """Predictions [atoms, outputs], the atoms of all molecules in the order in which they are written."""
         return self.head(self.encoder(batch.source).states.flatten(0, 1)[batch.atoms])
 
 

@@ -20,6 +20,9 @@ from molgraph.sequences.batch import TokenBatch, pad
 from molgraph.sequences.tokenizer import BOS, EOS, Notation, Vocabulary, atoms_of_tokens, split
 from molgraph.sequences.transformer import LONGEST
 
+GROUP, SLACK = 16, 1.15
+"""Writings that are padded to one length: so many at most, the longest at most so much longer than the shortest."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -39,18 +42,44 @@ class Reading:
 
 @dataclass(frozen=True)
 class SmilesBatch:
-    """What a sequence predictor reads."""
+    """What a sequence predictor reads: writings of B molecules, sorted by length into groups that are padded apart.
 
-    source: TokenBatch
-    """Tokens of B molecules, each in `copies` writings one after the other."""
+    A batch can then hold molecules of all sizes, as a random one does, and pad little.
+    """
+
+    groups: tuple[TokenBatch, ...]
+    """Together B * `copies` writings."""
+    places: Tensor
+    """Where each writing stands in the groups, laid end to end [B * copies]; those of one molecule side by side."""
     copies: int = 1
     """Writings of each molecule, over which the prediction is averaged."""
-    atoms: Tensor | None = None
-    """Place of each atom among all tokens of the batch, flattened [atoms]; for predictions by atom."""
+
+    @classmethod
+    def of(cls, tokens: Sequence[Sequence[int]], copies: int = 1) -> SmilesBatch:
+        """The batch of the given writings, `copies` of each molecule side by side."""
+        lengths = np.array([len(row) for row in tokens], dtype=np.int64)
+        order = np.argsort(lengths, kind="stable")
+        groups = tuple(pad([tokens[row] for row in group]) for group in similar(order, lengths))
+        return cls(groups, torch.from_numpy(np.argsort(order)), copies)
 
     def to(self, device: torch.device | str) -> SmilesBatch:
         """The same batch on another device."""
-        return SmilesBatch(self.source.to(device), self.copies, None if self.atoms is None else self.atoms.to(device))
+        groups = tuple(group.to(device) for group in self.groups)
+        return replace(self, groups=groups, places=self.places.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class AtomTokens:
+    """What a predictor by atom reads."""
+
+    source: TokenBatch
+    """Tokens of B molecules."""
+    atoms: Tensor
+    """Place of each atom among all tokens of the batch, flattened [atoms]."""
+
+    def to(self, device: torch.device | str) -> AtomTokens:
+        """The same batch on another device."""
+        return AtomTokens(self.source.to(device), self.atoms.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -95,10 +124,10 @@ class EncodedSmiles:
         """The given rows, each in `Reading.average` random writings if that is more than one."""
         copies = self.reading.average
         if copies == 1:
-            return SmilesBatch(pad([self.tokens[row] for row in rows]))
-        return SmilesBatch(pad([text for row in rows for text in self._written(row, -1, copies)]), copies)
+            return SmilesBatch.of([self.tokens[row] for row in rows])
+        return SmilesBatch.of([text for row in rows for text in self._written(row, -1, copies)], copies)
 
-    def atom_batch(self, rows: Sequence[int]) -> SmilesBatch:
+    def atom_batch(self, rows: Sequence[int]) -> AtomTokens:
         """The given rows as written, with the place of each of their atoms among the tokens."""
         source = pad([self.tokens[row] for row in rows])
         places = []
@@ -106,7 +135,7 @@ class EncodedSmiles:
             atoms = atoms_of_tokens(split(self.smiles[row], "smiles"))
             first = index * source.tokens.shape[1] + 1  # behind <bos>
             places += [first + place for place, atom in enumerate(atoms) if atom >= 0]
-        return SmilesBatch(source, atoms=torch.tensor(places, dtype=torch.long))
+        return AtomTokens(source, torch.tensor(places, dtype=torch.long))
 
     def _written(self, row: int, epoch: int, count: int) -> list[list[int]]:
         """Random writings that depend on (seed, epoch, row) alone; the given one stands in for one too long."""
@@ -145,6 +174,16 @@ class SmilesFeaturizer:
             texts.append(text)
             tokens.append(numbers)
         return EncodedSmiles(texts, tokens, self.vocabulary, self.reading), errors
+
+
+def similar(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Cuts rows, in the order of their lengths, into groups that pad little; one empty group if there are none."""
+    cuts, first = [], 0
+    for place, row in enumerate(order.tolist()):
+        if place - first == GROUP or lengths[row] > SLACK * lengths[order[first]]:
+            cuts.append(place)
+            first = place
+    return np.split(order, cuts)
 
 
 def standardized(smiles: str, standardization: Standardization | None) -> str:

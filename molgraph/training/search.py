@@ -114,7 +114,7 @@ class TreeSampler(Sampler):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         chooser = optuna.samplers.TPESampler(seed=seed, n_startup_trials=3)
         self.optuna = optuna
-        self.study = optuna.create_study(direction={"min": "minimize", "max": "maximize"}[mode], sampler=chooser)
+        self.study = optuna.create_study(direction="minimize" if mode == "min" else "maximize", sampler=chooser)
         self.distributions = {key: self._distribution(allowed) for key, allowed in self.space.items()}
         self.open: Any = None
 

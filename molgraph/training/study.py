@@ -115,7 +115,7 @@ class Study(Experiment):
         return results
 
     def _take_part(self, label: str, candidate: Candidate, trainer: dict[str, Any]) -> None:
-        config = {"data": self.data, "model": candidate.model, "task": self.run, "trainer": trainer}
+        config: dict[str, Any] = {"data": self.data, "model": candidate.model, "task": self.run, "trainer": trainer}
         config |= {"logger": {"kind": "csv"}, "seed": self.budget.seeds[0], "label": label}
         self._tune(label, candidate, config)
         best = self._best(label)

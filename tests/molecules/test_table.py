@@ -230,18 +230,22 @@ def test_every_row_of_a_part_is_in_one_batch_of_each_epoch(tmp_path):
     assert sum(1 for _ in made.train.epoch(0)) == len(made.train)
 
 
-def spread_of_sizes(padded_rows):
+def neighbours_differ_by(padded_rows):
     class Sized:
         padded = padded_rows
         sizes = np.random.default_rng(0).integers(5, 100, 2000)
 
     batches = PropertyBatches(Sized(), np.zeros((2000, 1)), np.arange(2000), 50, seed=1, shuffle=True)
-    return np.mean([np.ptp(Sized.sizes[rows]) for rows in batches.order(0, Sized.sizes)])
+    made = batches.order(0, Sized.sizes)
+    near = np.mean([np.abs(np.diff(Sized.sizes[rows])).mean() for rows in made])
+    return near, np.mean([np.ptp(Sized.sizes[rows]) for rows in made])
 
 
-def test_padded_rows_are_batched_with_rows_of_similar_size_and_flat_graphs_at_random():
-    assert spread_of_sizes(padded_rows=True) < 20
-    assert spread_of_sizes(padded_rows=False) > 80
+def test_padded_rows_stand_beside_rows_of_similar_size_and_a_batch_has_all_sizes():
+    near, range_of_sizes = neighbours_differ_by(padded_rows=True)
+    assert near < 5 and range_of_sizes > 40
+    near, range_of_sizes = neighbours_differ_by(padded_rows=False)
+    assert near > 25 and range_of_sizes > 80
 
 
 def test_unknown_keys_of_data_are_named(tmp_path):

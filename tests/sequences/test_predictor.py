@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from molgraph.molecules.dataset import PropertyBatches
 from molgraph.molecules.smiles import Standardization, parse
 from molgraph.sequences.predictor import AtomPredictor, SequencePredictor, average_over_writings
 
@@ -77,14 +79,25 @@ def test_random_writings_change_with_the_epoch_and_repeat_with_it():
     data = build(SHAPES[4], randomize=True).encode(SMILES)
     first, again, other = (data.for_epoch(epoch).tokens for epoch in (0, 0, 1))
     assert first == again != other
-    assert data.batch([3]).source.tokens.tolist() == [data.tokens[3]]
-    assert data.for_epoch(0).batch([3]).source.tokens.tolist() == [first[3]]
+    assert data.batch([3]).groups[0].tokens.tolist() == [data.tokens[3]]
+    assert data.for_epoch(0).batch([3]).groups[0].tokens.tolist() == [first[3]]
 
 
 def test_without_randomization_training_sees_the_text_as_given():
     data = build(SHAPES[4], average=10).encode(SMILES)
     assert data.for_epoch(5).tokens == data.tokens
     assert data.for_epoch(5).batch([3]).copies == 1
+
+
+@pytest.mark.parametrize("randomize", [False, True])
+def test_less_than_a_twentieth_of_what_training_reads_is_padding(randomize):
+    generator = np.random.default_rng(0)
+    smiles = ["C" * int(n) + "(C)" * int(n % 3) + "O" for n in generator.gamma(3, 8, 700) + 1]
+    data = build(SHAPES[4], randomize=randomize).encode(smiles)
+    batches = PropertyBatches(data, np.zeros((700, 1)), np.arange(700), 64, shuffle=True)
+    groups = [group for batch in batches.epoch(0) for group in batch.inputs.groups]
+    read, real = sum(group.tokens.numel() for group in groups), sum(int(group.lengths.sum()) for group in groups)
+    assert real > 0.95 * read
 
 
 def test_a_vocabulary_for_random_writings_knows_their_tokens():
@@ -148,9 +161,3 @@ def test_an_empty_training_part_is_refused():
 def test_an_unknown_key_of_the_shape_names_those_that_there_are():
     with pytest.raises(ValueError, match=r"does not take heads; a RecurrentShape takes cell, width"):
         build({"cell": "gru", "heads": 2})
-
-
-def test_atoms_need_their_places():
-    model = AtomPredictor.build(SMILES, 1, SHAPES[4])
-    with pytest.raises(ValueError, match="atom_batch"):
-        model(model.encode(SMILES).batch([0]))
