@@ -27,6 +27,7 @@ from molgraph.sequences.reading import (
     build_vocabulary,
     standardized,
 )
+from molgraph.sequences.rnn import RecurrentEncoder, gradients_back
 from molgraph.sequences.tokenizer import Vocabulary
 
 
@@ -146,6 +147,12 @@ class SequencePredictor(nn.Module):
     def explain(self, smiles: str, way: str, output: int) -> Explanation:
         """What the model looked at; see `explain_sequence`."""
         return explain_sequence(self, smiles, way, output)
+
+    def diagnose(self, batch: SmilesBatch) -> dict[str, float]:
+        """How much of the gradient of the last state arrives at earlier ones; nothing for a Transformer."""
+        if not isinstance(self.encoder, RecurrentEncoder):
+            return {}
+        return gradients_back(self.encoder, batch.groups[-1])
 
     def forward(self, batch: SmilesBatch) -> Tensor:
         """Predictions [B, outputs], the mean over the copies of each molecule."""

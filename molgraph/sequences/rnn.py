@@ -118,3 +118,23 @@ def gradient_through_time(cell: Cell, x: Tensor) -> Tensor:
         gradients = torch.autograd.grad(states[-1][0].sum(), parts, allow_unused=True)
     sizes = torch.stack([g.square().sum() if g is not None else x.new_zeros(()) for g in gradients])
     return sizes.view(len(states), cell.parts).sum(1).sqrt()
+
+
+STEPS_BACK = (1, 2, 5, 10, 20, 50)
+"""Distances at which the gradient is logged."""
+
+
+def gradients_back(encoder: RecurrentEncoder, source: TokenBatch) -> dict[str, float]:
+    """The norm of the gradient so many steps back, relative to the last step, in the first layer of an encoder.
+
+    Args:
+        encoder: its forward cell is unrolled.
+        source: sequences of similar length; the padding of the shorter ones is read as well.
+
+    Returns:
+        `gradient_back_10` and so on; NaN where the sequences are shorter.
+    """
+    x = encoder.embedding(source.tokens).detach().float()
+    norms = gradient_through_time(encoder.stack.forwards[0], x)  # type: ignore[arg-type]  # nn.Module hides it
+    relative = (norms / norms[-1]).flip(0).tolist()
+    return {f"gradient_back_{back}": relative[back] if back < len(relative) else float("nan") for back in STEPS_BACK}

@@ -45,6 +45,7 @@ class TrainerConfig:
         precision: ``float32``, ``bf16`` (autocast) or ``auto`` (float32 by the fastest matmul that is as accurate).
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
         threads: CPU threads of PyTorch (``null``: PyTorch's own choice).
+        diagnose: log what the model says of its gradients after each validation (a recurrent one: through time).
         checkpoint_every: optimizer steps between two writes of ``last.pt``, which is also written after each epoch.
         optimizer: the optimizer's own values.
     """
@@ -57,6 +58,7 @@ class TrainerConfig:
     precision: str = "auto"
     device: str = "auto"
     threads: int | None = None
+    diagnose: bool = False
     checkpoint_every: int = 200
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 

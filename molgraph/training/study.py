@@ -214,6 +214,7 @@ class Study(Experiment):
             f"validation {results['monitor'].upper()} {results['score']:.4f}",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
 

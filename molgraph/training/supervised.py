@@ -38,6 +38,11 @@ class Supervised(Task):
         super().__init__()
         self.model, self.names = model, list(names)
 
+    def diagnose(self, batch: SupervisedBatch) -> dict[str, float]:
+        """Return what the model says of itself, if it does."""
+        diagnose = getattr(self.model, "diagnose", None)
+        return diagnose(batch.inputs) if diagnose else {}
+
     def predict(self, inputs: Any) -> Tensor:
         """Return predictions in the targets' own units, or probabilities."""
         raise NotImplementedError

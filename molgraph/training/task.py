@@ -50,3 +50,7 @@ class Task(nn.Module, ABC):
         """Return the metrics over ``batches``, which already lie on the task's device; must contain ``monitor``."""
         losses = [self.loss(batch) for batch in batches]
         return {"loss": torch.stack(losses).mean().item()}
+
+    def diagnose(self, batch: Any) -> dict[str, float]:
+        """Return numbers about the state of training, logged after each validation if ``trainer.diagnose`` asks."""
+        return {}

@@ -200,6 +200,8 @@ class Trainer:
         rate = self.optimizer.param_groups[0]["lr"]
         row = {"epoch": progress.epoch, "step": progress.step, "train_loss": train_loss, "learning_rate": rate}
         row |= {f"val_{name}": metric for name, metric in metrics.items()}
+        if self.config.diagnose:
+            row |= self.task.diagnose(next(iter(val.epoch(0))).to(self.device))
         for logger in self.loggers:
             logger.log(row)
         bar.show(

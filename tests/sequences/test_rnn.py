@@ -1,10 +1,22 @@
+import csv
+import math
+
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
-from molgraph.sequences.batch import pad
+from molgraph.sequences.batch import TokenBatch, pad
 from molgraph.sequences.cells import CELLS, make_cell
-from molgraph.sequences.rnn import RecurrentEncoder, RecurrentShape, RecurrentStack, gradient_through_time, reverse
+from molgraph.sequences.rnn import (
+    RecurrentEncoder,
+    RecurrentShape,
+    RecurrentStack,
+    gradient_through_time,
+    gradients_back,
+    reverse,
+)
+from molgraph.training.run import train
 
 ROWS = [[1, 5, 6, 7, 8, 2], [1, 5, 2], [1, 9, 9, 4, 2]]
 
@@ -81,3 +93,35 @@ def test_clipping_tames_an_exploding_gradient():
 
     assert train(1.0) <= 0.1 + 1e-6
     assert train(1e9) > 0.1
+
+
+def test_the_gradient_reaches_back_by_the_kind_of_cell():
+    """A vanilla cell with small weights forgets; an LSTM that keeps its memory does not."""
+    rows = {}
+    for cell in ("rnn", "lstm"):
+        torch.manual_seed(0)
+        encoder = RecurrentEncoder(RecurrentShape(cell, 8, 1, both_ways=False), 10)
+        with torch.no_grad():
+            encoder.stack.forwards[0].weights.weight_hh_l0.mul_(0.5)
+        rows[cell] = gradients_back(encoder, TokenBatch(torch.randint(4, 10, (3, 30)), torch.full((3,), 30)))
+    assert list(rows["rnn"]) == [f"gradient_back_{back}" for back in (1, 2, 5, 10, 20, 50)]
+    assert rows["rnn"]["gradient_back_20"] < 1e-4 < rows["lstm"]["gradient_back_20"]
+    assert math.isnan(rows["rnn"]["gradient_back_50"])
+
+
+def test_training_writes_them_to_the_metrics(tmp_path):
+    lines = "\n".join(f"{'C' * length}O,{length}" for length in range(1, 41))
+    (tmp_path / "chains.csv").write_text("smiles,y\n" + lines + "\n")
+    shape = {"cell": "rnn", "width": 8, "layers": 1}
+    config = {
+        "data": {"path": str(tmp_path / "chains.csv"), "targets": ["y"], "workers": 0},
+        "model": {"_target_": "molgraph.sequences.predictor.SequencePredictor", "shape": shape},
+        "task": {"_target_": "molgraph.molecules.experiment.PropertyExperiment"},
+        "trainer": {"epochs": 2, "diagnose": True},
+        "logger": {},
+        "seed": 0,
+    }
+    train(config, tmp_path / "run", Console(quiet=True))
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 and all(0 < float(row["gradient_back_1"]) < 100 for row in rows)
