@@ -37,7 +37,10 @@ def outputs_of(model, smiles):
 
 
 class PropertyModelContract:
-    """Inherit it, and give it a fixture ``model`` and a fixture ``twin``: a second model made alike."""
+    """What graph and sequence models keep.
+
+    Inherit it, and give it a fixture ``model`` and a fixture ``twin``: a second model made alike.
+    """
 
     tolerance = 1e-5
     """Two predictions are equal if they differ by less; molecules in other batches are added up in another order."""
@@ -49,10 +52,6 @@ class PropertyModelContract:
         outputs = outputs_of(model, SMILES)
         assert outputs.shape[0] == len(SMILES)
         assert outputs.isfinite().all()
-
-    def test_permuting_atoms_does_not_change_the_prediction(self, model):
-        for seed in range(3):
-            self.same(outputs_of(model, SMILES), outputs_of(model, [renumbered(text, seed) for text in SMILES]))
 
     def test_a_batch_equals_one_by_one(self, model):
         self.same(outputs_of(model, SMILES), torch.cat([outputs_of(model, [text]) for text in SMILES]))
@@ -117,3 +116,11 @@ class PropertyModelContract:
         with torch.no_grad():
             outputs = model.eval()(encoded.batch(range(2)))
         self.same(outputs, outputs_of(model, SMILES[:2]))
+
+
+class MoleculeModelContract(PropertyModelContract):
+    """What a model keeps that reads the molecule, not its writing: a sequence model sees the order of the atoms."""
+
+    def test_permuting_atoms_does_not_change_the_prediction(self, model):
+        for seed in range(3):
+            self.same(outputs_of(model, SMILES), outputs_of(model, [renumbered(text, seed) for text in SMILES]))

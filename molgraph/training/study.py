@@ -34,12 +34,14 @@ class Candidate:
     Attributes:
         model: its configuration.
         width: keys that scale its size, each with its factor; empty for a model without a width.
+        step: widths are multiples of it, so that attention heads divide them.
         search: keys that are tuned, each with its range (see ``training.search``).
         again: further rows from the same weights: a label, and the keys that differ in prediction.
     """
 
     model: dict[str, Any]
     width: dict[str, int] = field(default_factory=dict)
+    step: int = 8
     search: dict[str, Any] = field(default_factory=dict)
     again: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -97,8 +99,11 @@ class Study(Experiment):
 
     def fit(self, trainer: Trainer) -> None:
         """Tune and train every candidate; what an earlier call has finished is not repeated."""
+        configs = {label: self._config(label, asdict(trainer.config)) for label in self.candidates}
+        for label, candidate in self.candidates.items():  # a budget out of reach is said before any training
+            self._width(label, candidate, configs[label])
         for label, candidate in self.candidates.items():
-            self._take_part(label, candidate, asdict(trainer.config))
+            self._take_part(label, candidate, configs[label])
         (self.folder / "trials.json").write_text(json.dumps([asdict(trial) for trial in self.trials], indent=2) + "\n")
 
     def report(self, folder: Path) -> dict[str, Any]:
@@ -114,9 +119,14 @@ class Study(Experiment):
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         return results
 
-    def _take_part(self, label: str, candidate: Candidate, trainer: dict[str, Any]) -> None:
-        config: dict[str, Any] = {"data": self.data, "model": candidate.model, "task": self.run, "trainer": trainer}
-        config |= {"logger": {"kind": "csv"}, "seed": self.budget.seeds[0], "label": label}
+    def _config(self, label: str, trainer: dict[str, Any]) -> dict[str, Any]:
+        """Return what ``molgraph train`` would resolve to for a candidate as it is configured."""
+        model = self.candidates[label].model
+        config = {"data": self.data, "model": model, "task": self.run, "trainer": trainer, "logger": {"kind": "csv"}}
+        return config | {"seed": self.budget.seeds[0], "label": label}
+
+    def _take_part(self, label: str, candidate: Candidate, config: dict[str, Any]) -> None:
+        """Tune a candidate, and run it with the best settings once for each seed."""
         self._tune(label, candidate, config)
         best = self._best(label)
         chosen = self._with(candidate, config, best.settings, best.width)
@@ -164,7 +174,7 @@ class Study(Experiment):
             return self._parameters(self._with(candidate, config, {}, width))
 
         try:
-            return match(count, self.budget.parameters, self.budget.tolerance)
+            return match(count, self.budget.parameters, self.budget.tolerance, candidate.step)
         except ValueError as error:
             raise ValueError(f"task.candidates.{label}: {error}") from error
 

@@ -10,7 +10,7 @@ import yaml
 from molgraph.molecules.predictor import GraphPredictor
 from molgraph.molecules.smiles import Standardization
 from molgraph.training.config import CONF
-from tests.contract import SMILES, PropertyModelContract, outputs_of
+from tests.contract import SMILES, MoleculeModelContract, outputs_of
 
 GRAPH_MODELS = {
     path.stem: options
@@ -31,7 +31,7 @@ def test_the_graph_models_of_the_issue_are_there():
     assert {"gcn", "gat", "gatv2", "attentive_fp", "gine", "dmpnn"} <= set(GRAPH_MODELS)
 
 
-class TestGraphModels(PropertyModelContract):
+class TestGraphModels(MoleculeModelContract):
     @pytest.fixture(params=GRAPH_MODELS)
     def name(self, request):
         return request.param
@@ -45,7 +45,7 @@ class TestGraphModels(PropertyModelContract):
         return build(name)
 
 
-class TestGraphModelWithDescriptors(PropertyModelContract):
+class TestGraphModelWithDescriptors(MoleculeModelContract):
     @pytest.fixture
     def model(self):
         return build("dmpnn", descriptors="rdkit")
@@ -55,7 +55,7 @@ class TestGraphModelWithDescriptors(PropertyModelContract):
         return build("dmpnn", descriptors="rdkit", smiles=SMILES[:2])
 
 
-class TestGraphModelWithHydrogensAndLargestFragment(PropertyModelContract):
+class TestGraphModelWithHydrogensAndLargestFragment(MoleculeModelContract):
     @pytest.fixture
     def model(self):
         return build("gine", standardization=Standardization(hydrogens=True, salts="largest"))
