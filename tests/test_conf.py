@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 from molgraph.molecules.catalog import DATA_SETS
 from molgraph.molecules.experiment import DataConfig
 from molgraph.molecules.smiles import Standardization
-from molgraph.training.config import CONF, TrainerConfig, locate, parameters
+from molgraph.training.config import CONF, TrainerConfig, locate, parameters, with_values
+from molgraph.training.search import Range
+from molgraph.training.study import Candidate
 
 GROUPS = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in CONF.iterdir() if group.is_dir()}
 FILES = [(group, name) for group, names in sorted(GROUPS.items()) for name in names]
@@ -51,8 +53,19 @@ def check_target(node, where):
 def test_every_choice_composes_and_its_class_takes_its_keys(group, name):
     config = composed(f"{group}={name}")
     for part in ("data", "model", "task"):
-        check_target(config[part], part)
+        check_target(config.get(part), part)
     TrainerConfig.from_dict(config["trainer"])
+
+
+def test_the_comparison_tunes_and_sizes_keys_that_its_models_have():
+    config = composed("experiment=graph_vs_sequence")
+    for node in config["task"]["candidates"].values():
+        candidate = Candidate(**node)
+        whole = {"model": candidate.model, "trainer": config["trainer"]}
+        for changes in (candidate.search, candidate.width, *candidate.again.values()):
+            with_values(whole, changes)
+        for key, allowed in candidate.search.items():
+            Range.read(key, allowed)
 
 
 def test_the_groups_are_what_a_user_chooses():
