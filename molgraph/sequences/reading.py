@@ -20,8 +20,8 @@ from molgraph.sequences.batch import TokenBatch, pad
 from molgraph.sequences.tokenizer import BOS, EOS, Notation, Vocabulary, atoms_of_tokens, split
 from molgraph.sequences.transformer import LONGEST
 
-GROUP, SLACK = 16, 1.15
-"""Writings that are padded to one length: so many at most, the longest at most so much longer than the shortest."""
+SLACK = 1.15
+"""Among writings that are padded to one length, the longest is at most so much longer than the shortest."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def similar(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArra
     """Cuts rows, in the order of their lengths, into groups that pad little; one empty group if there are none."""
     cuts, first = [], 0
     for place, row in enumerate(order.tolist()):
-        if place - first == GROUP or lengths[row] > SLACK * lengths[order[first]]:
+        if lengths[row] > SLACK * lengths[order[first]]:
             cuts.append(place)
             first = place
     return np.split(order, cuts)
