@@ -19,6 +19,9 @@ from molgraph.training.config import read_config
 RESAMPLES = 2000
 """Bootstrap draws behind an interval."""
 
+KINDS = {"sequences": "sequence", "baselines": "fingerprint", "trees": "fingerprint"}
+"""Where a model is at home, and what it reads; all others read graphs."""
+
 Floats = NDArray[np.float64]
 
 
@@ -115,7 +118,7 @@ def read_run(folder: Path) -> Run:
         return [_number(row[name]) for row in rows]
 
     target = config["model"]["_target_"]
-    kind = "sequence" if ".sequences." in target else "fingerprint" if ".baselines." in target else "graph"
+    kind = next((KINDS[word] for word in target.split(".") if word in KINDS), "graph")
     model = {key: value for key, value in config["model"].items() if key != "seed"}
     settings = json.dumps([model, config["trainer"], config["task"], config.get("label")], sort_keys=True)
     return Run(

@@ -6,8 +6,9 @@ import torch
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
 from sklearn.ensemble import RandomForestRegressor as SklearnForest
 
-from molgraph.molecules.baselines import Fingerprints, GradientBoosting, Mean, RandomForest, Ridge
+from molgraph.molecules.baselines import Fingerprints, Mean, Ridge
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS
+from molgraph.molecules.trees import GradientBoosting, RandomForest
 
 
 @pytest.fixture(scope="module")

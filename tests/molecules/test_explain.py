@@ -9,11 +9,12 @@ import torch
 import yaml
 from rdkit import Chem
 
-from molgraph.molecules.baselines import RandomForest, Ridge
+from molgraph.molecules.baselines import Ridge
 from molgraph.molecules.depict import depict, write_explanations
 from molgraph.molecules.explain import ATTENTION, GRADIENT, NoAttention
 from molgraph.molecules.fingerprints import MORGAN_BITS
 from molgraph.molecules.predictor import GraphPredictor
+from molgraph.molecules.trees import RandomForest
 from molgraph.nn.graph import Features
 from molgraph.training.config import CONF
 
