@@ -171,8 +171,8 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
     Raises:
         ValueError: if a column is missing.
     """
-    with _open(path) as file:
-        if not path.name.removesuffix(".gz").endswith(".csv"):
+    with open_text(path) as file:
+        if not is_table(path):
             yield from ((line.split()[0],) for line in file if line.strip())
             return
         reader = csv.reader(file)
@@ -181,13 +181,21 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(header)}")
         places = [header.index(name.lower()) for name in columns]
-        yield from (tuple(row[place].strip() for place in places) for row in reader if row)
+        for row in reader:
+            if row:  # a cell that is missing at the end of a row is an empty one
+                yield tuple(row[place].strip() if place < len(row) else "" for place in places)
 
 
-def _open(path: Path) -> IO[str]:
+def is_table(path: Path) -> bool:
+    """Whether a file has columns, by its name; any other file has one text a line."""
+    return path.name.removesuffix(".gz").endswith(".csv")
+
+
+def open_text(path: Path) -> IO[str]:
+    """Opens a text file, gzipped or not, with or without a byte order mark."""
     if path.name.endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
-    return open(path, encoding="utf-8", newline="")
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
 
 
 def find(file: TextFile, name: str) -> Path:

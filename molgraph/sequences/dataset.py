@@ -9,7 +9,7 @@ import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ POOL = 50
 @dataclass(frozen=True)
 class Corpus:
     """Token sequences from `<bos>` to `<eos>` in one flat table, one byte a token (two for a large vocabulary)."""
+
+    padded: ClassVar[bool] = True
 
     tokens: np.ndarray
     """All tokens in a row [total], uint8 or uint16; a `numpy.memmap` when it was built in a folder."""
@@ -65,8 +67,8 @@ class Corpus:
         """Tokens of each row, `<bos>` and `<eos>` included [rows]."""
         return np.diff(self.offsets)
 
-    def batch(self, rows: Sequence[int] | np.ndarray) -> TokenBatch:
-        """The given rows, padded to the longest of them."""
+    def batch(self, rows: Sequence[int] | np.ndarray, epoch: int | None = None) -> TokenBatch:
+        """The given rows, padded to the longest of them; they are the same in each epoch."""
         rows = np.asarray(rows)
         starts = self.offsets[rows]
         return gather(self.tokens, starts, self.offsets[rows + 1] - starts)
