@@ -6,13 +6,20 @@ rows -> fits | LeftOut -> one line for each reason
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 
 from molgraph.sequences.tokenizer import Notation, split
+
+CHUNK = 50_000
+"""Rows that are handed to other processes at a time."""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -43,6 +50,12 @@ def fits(text: str, notation: Notation, longest: int) -> bool:
 def too_long(longest: int) -> str:
     """The reason of a text that does not fit."""
     return f"longer than model.longest={longest} allows"
+
+
+def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Lists of `CHUNK` items, so that what other processes work on is never the whole corpus."""
+    source = iter(items)
+    return iter(lambda: list(itertools.islice(source, CHUNK)), [])
 
 
 def keep_rows(rows: Iterable[tuple[str, ...]], path: Path) -> Path:

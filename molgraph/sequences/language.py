@@ -5,6 +5,7 @@ texts -> Corpus -> LanguageBatch -> Decoder -> cross-entropy; then sample, judge
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from molgraph.sequences.dataset import Corpus, bucket, number_of_batches
 from molgraph.sequences.decoder import Decoder
 from molgraph.sequences.generate import judge
 from molgraph.sequences.generator import Condition, Generator
-from molgraph.sequences.intake import LeftOut, fits, too_long
+from molgraph.sequences.intake import LeftOut, fits, in_chunks, too_long
 from molgraph.sequences.likelihood import LikelihoodTask, token_sums
 from molgraph.sequences.metrics import keys_of
 from molgraph.sequences.tokenizer import Vocabulary
@@ -136,7 +137,7 @@ class LanguageExperiment(Experiment):
         columns = [name for name in self.names if name not in PROPERTIES]
         first = (data.get("columns") or ["smiles"])[0]
         self.texts = open_texts(data, (first, *columns))
-        self.vocabulary = Vocabulary.build((text for text, *_ in self._rows("train")), self.notation)
+        self.vocabulary = Vocabulary.build(self._texts("train"), self.notation)
         self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
         self.conditions: list[Condition] = []
         train, val = self._part("train"), self._part("val")
@@ -162,18 +163,27 @@ class LanguageExperiment(Experiment):
 
     def _part(self, part: str) -> tuple[Corpus, np.ndarray | None]:
         """The corpus of a part and the standardized conditions of its rows; says what was left out."""
-        folder, left_out = Path(self.scratch.name) / part, LeftOut()
-        texts: Iterable[str] = (text for text, *_ in self._rows(part, left_out))
-        standard = None
+        folder, left_out, values = Path(self.scratch.name) / part, LeftOut(), list[np.ndarray]()
+        texts = self._measured(part, left_out, values) if self.names else self._texts(part, left_out)
+        corpus, standard = Corpus.build(texts, self.vocabulary, folder), None
         if self.names:
-            texts, values = measured(list(self._rows(part, left_out)), self.names, left_out)
+            columns = np.concatenate([np.zeros((0, len(self.names))), *values]).T
             if not self.conditions:
-                self.conditions = [Condition.of(*pair) for pair in zip(self.names, values.T, strict=True)]
-            columns = zip(self.conditions, values.T, strict=True)
-            standard = np.stack([c.standardize(v) for c, v in columns], axis=1).astype(np.float32)
-        corpus = Corpus.build(texts, self.vocabulary, folder)
+                self.conditions = [Condition.of(*pair) for pair in zip(self.names, columns, strict=True)]
+            pairs = zip(self.conditions, columns, strict=True)
+            standard = np.stack([c.standardize(column) for c, column in pairs], axis=1).astype(np.float32)
         left_out.say(part, self.console)
         return corpus, standard
+
+    def _texts(self, part: str, left_out: LeftOut | None = None) -> Iterator[str]:
+        return (text for text, *_ in self._rows(part, left_out))
+
+    def _measured(self, part: str, left_out: LeftOut, values: list[np.ndarray]) -> Iterator[str]:
+        """Texts whose values are known; the values [rows, C] of each chunk go into the list."""
+        for rows in in_chunks(self._rows(part, left_out)):
+            texts, table = measured(rows, self.names, left_out)
+            values.append(table)
+            yield from texts
 
     def state(self) -> dict[str, Any]:
         """What rebuilds the model beside its configuration."""
@@ -200,11 +210,16 @@ class LanguageExperiment(Experiment):
     def _keep_reference(self, folder: Path) -> None:
         """Writes what `molgraph generate` compares with: keys of all training molecules, and some held-out ones."""
         if not (folder / "known.npy").exists():
-            pairs = canonicalize_all([text for text, *_ in self._rows("train")], workers=None)
-            np.save(folder / "known.npy", keys_of([canonical for canonical, _ in pairs if canonical]))
-        held_out = [text for (text, *_), _ in zip(self._rows("test"), range(REFERENCE), strict=False)]
-        reference = [canonical for canonical, _ in canonicalize_all(held_out, workers=None) if canonical]
+            self.console.print("reading the training molecules again, to tell what is novel", highlight=False)
+            parts = [keys_of(canonical_of(texts)) for texts in in_chunks(self._texts("train"))]
+            np.save(folder / "known.npy", np.unique(np.concatenate(parts)))
+        reference = canonical_of(list(itertools.islice(self._texts("test"), REFERENCE)))
         (folder / "reference.smi").write_text("".join(f"{text}\n" for text in reference))
+
+
+def canonical_of(texts: Sequence[str]) -> list[str]:
+    """The canonical SMILES of those that are molecules."""
+    return [canonical for canonical, _ in canonicalize_all(texts, workers=None) if canonical]
 
 
 def measured(
