@@ -34,6 +34,11 @@ class LeftOut:
         count, first = self.reasons.get(reason, (0, text))
         self.reasons[reason] = count + 1, first
 
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return sum(count for count, _ in self.reasons.values())
+
     def say(self, part: str, console: Console) -> None:
         """Prints a line for each reason."""
         for reason, (count, first) in self.reasons.items():
@@ -43,8 +48,9 @@ class LeftOut:
 
 
 def fits(text: str, notation: Notation, longest: int) -> bool:
-    """Whether a text has at most `longest` tokens with `<bos>` and `<eos>`; no token is shorter than a character."""
-    return len(text) <= longest - 2 or len(split(text, notation)) <= longest - 2
+    """Whether a text has at most `longest` tokens with `<bos>` and `<eos>`."""
+    # A text has no more tokens than characters, but SELFIES write rings and branches with more.
+    return (len(text) <= longest - 2 and notation != "selfies") or len(split(text, notation)) <= longest - 2
 
 
 def too_long(longest: int) -> str:

@@ -171,27 +171,36 @@ class TranslationExperiment(Experiment):
         with torch.no_grad():
             metrics = self.task.evaluate(batch.to(device) for batch in self.val.epoch(0))
         translator = Translator(self.encoder, self.decoder, self.source, self.target, self.direction, self.longest)
-        pairs = list(itertools.islice(self._pairs("test", LeftOut()), self.scored)) or list(
-            itertools.islice(self._pairs("val", LeftOut()), self.scored)
-        )
+        pairs, left_out = self._test_pairs()
         sources, targets = self._test_sources(pairs), [target for _, target in pairs]
         candidates = [[text for text, _ in row] for row in translator.translate(sources, self.beam)]
         scores = translation_metrics(candidates, targets, self.direction.writes_smiles)
-        results = {
-            "score": metrics[self.task.monitor],
-            "validation": metrics,
-            "test": scores | {"beam": float(self.beam)},
-        }
+        scores |= {"beam": float(self.beam), "left_out": float(left_out)}
+        results = {"score": metrics[self.task.monitor], "validation": metrics, "test": scores}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         draw_example(translator, sources[0], folder / "attention.png")
         show(results, self.direction.name, self.console)
         return results
 
+    def _test_pairs(self) -> tuple[list[tuple[str, str]], int]:
+        """The first pairs of the test part (of the validation part where there is none), and how many are left out."""
+        for part in ("test", "val"):
+            left_out = LeftOut()
+            pairs = list(itertools.islice(self._pairs(part, left_out), self.scored))
+            if pairs:
+                break
+        left_out.say(part, self.console)
+        return pairs, left_out.count
+
     def _test_sources(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """What is read in the test: as in the file, or one random writing that only the row decides."""
         if not self.direction.random_source:
             return [source for source, _ in pairs]
-        return [randomize(source, 1, zlib.crc32(f"test {row}".encode()))[0] for row, (source, _) in enumerate(pairs)]
+        texts = []
+        for row, (source, _) in enumerate(pairs):
+            text = randomize(source, 1, zlib.crc32(f"test {row}".encode()))[0]
+            texts.append(text if self.reads_graphs or fits(text, self._notation(True), self.longest) else source)
+        return texts
 
 
 def show(results: dict[str, Any], title: str, console: Console) -> None:
@@ -201,5 +210,5 @@ def show(results: dict[str, Any], title: str, console: Console) -> None:
     table.add_column("value", justify="right")
     for part in ("validation", "test"):
         for name, value in results[part].items():
-            table.add_row(f"{part} {name}", f"{value:.0f}" if name in ("n", "beam") else f"{value:.4f}")
+            table.add_row(f"{part} {name}", f"{value:.0f}" if name in ("n", "beam", "left_out") else f"{value:.4f}")
     console.print(table)
