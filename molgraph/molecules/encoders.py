@@ -1,14 +1,17 @@
 """Graph encoders: ``GraphBatch -> rounds of message passing -> node rows [N, hidden]``; a class for each ``model=``."""
 
 from abc import abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
+from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
 from molgraph.nn.graph_conv import GINEConv, GraphConv
 from molgraph.nn.mlp import FeatureLinear, mlp, normalization
 from molgraph.nn.segments import gather_source, line_graph_sum, segment_sum
+from molgraph.training.config import instantiate
 
 
 class GraphEncoder(nn.Module):
@@ -186,3 +189,12 @@ class DMPNN(GraphEncoder):
         incoming = segment_sum(edges, graph.dst, graph.offsets)
         nodes = (self.atom_out(graph.node_features) + self.message_out(incoming)).relu()
         return self.dropout(self.norm(nodes))
+
+
+def build_encoder(node: dict[str, Any]) -> GraphEncoder:
+    """Return the encoder of molecule graphs that a configuration node (``_target_`` and its options) describes.
+
+    Raises:
+        ValueError: an unknown class, or an option that it does not take.
+    """
+    return instantiate(node, node_width=ATOM_WIDTH, edge_width=BOND_WIDTH)

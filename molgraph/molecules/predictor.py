@@ -12,15 +12,15 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from molgraph.molecules.dataset import Encoded, molecule_graphs
+from molgraph.molecules.encoders import build_encoder
 from molgraph.molecules.explain import Explanation, explain_graph
-from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.graph import MoleculeGraphs, featurize, has_stereo_marks
 from molgraph.molecules.smiles import Standardization, parse_valid
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import readout as build_readout
-from molgraph.training.config import check_keys, instantiate
+from molgraph.training.config import check_keys
 
 DESCRIPTOR_WIDTH = MORGAN_BITS + len(DESCRIPTORS)
 
@@ -106,7 +106,7 @@ class GraphPredictor(nn.Module):
         if descriptors not in ("none", "rdkit"):
             raise ValueError(f"model.descriptors={descriptors!r} is unknown; use none or rdkit")
         self.standardization = standardization or Standardization()
-        self.encoder = instantiate(encoder, node_width=ATOM_WIDTH, edge_width=BOND_WIDTH)
+        self.encoder = build_encoder(encoder)
         hidden = self.encoder.hidden
         self.readout = build_readout(readout, hidden)
         self.uses_descriptors = descriptors == "rdkit"

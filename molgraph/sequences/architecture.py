@@ -43,6 +43,20 @@ def make_shape(values: dict[str, Any]) -> Shape:
     return kind(**values)
 
 
+def decoder_shape(model: dict[str, Any]) -> Shape:
+    """The shape of the decoder that a `model` node describes.
+
+    Raises:
+        ValueError: if it describes none, as that of a property predictor.
+    """
+    if "shape" not in model:
+        raise ValueError(
+            f"this model ({', '.join(model)}) has no shape and cannot write; "
+            "use model=rnn, lstm, gru, transformer, or graph_to_smiles to translate graphs"
+        )
+    return make_shape(model["shape"])
+
+
 def make_encoder(shape: Shape, tokens: int, longest: int = LONGEST) -> RecurrentEncoder | TransformerEncoder:
     """The encoder of a shape for a vocabulary of that many tokens."""
     if isinstance(shape, RecurrentShape):

@@ -21,23 +21,10 @@ from molgraph.molecules.chemistry import atom_properties, canonicalize_all
 from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import bucket, number_of_batches
 from molgraph.sequences.predictor import AtomPredictor
-from molgraph.sequences.reading import AtomTokens, EncodedSmiles
+from molgraph.sequences.reading import EncodedSmiles
 from molgraph.training.experiment import Experiment
+from molgraph.training.supervised import SupervisedBatch
 from molgraph.training.task import Task
-
-
-@dataclass(frozen=True)
-class AtomBatch:
-    """Molecules, and the values of their atoms."""
-
-    inputs: AtomTokens
-    """With the place of each atom."""
-    targets: Tensor
-    """Values of the atoms of all molecules in order [atoms, P]."""
-
-    def to(self, device: torch.device | str) -> AtomBatch:
-        """The same batch on another device."""
-        return AtomBatch(self.inputs.to(device), self.targets.to(device))
 
 
 @dataclass(frozen=True)
@@ -58,11 +45,11 @@ class AtomBatches:
     def __len__(self) -> int:
         return number_of_batches(len(self.encoded), self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[AtomBatch]:
-        """The batches of an epoch."""
+    def epoch(self, number: int) -> Iterator[SupervisedBatch]:
+        """The batches of an epoch; targets are the values of the atoms of all their molecules in order [atoms, P]."""
         for rows in bucket(self.encoded.sizes, self.batch_size, self.seed, number if self.shuffle else None):
             targets = np.concatenate([self.values[row] for row in rows])
-            yield AtomBatch(self.encoded.atom_batch(rows.tolist()), torch.from_numpy(targets).float())
+            yield SupervisedBatch(self.encoded.atom_batch(rows.tolist()), torch.from_numpy(targets).float())
 
 
 class AtomTask(Task):
@@ -85,11 +72,11 @@ class AtomTask(Task):
         self.register_buffer("mean", mean)
         self.register_buffer("std", torch.where(std > 0, std, 1.0))
 
-    def loss(self, batch: AtomBatch) -> Tensor:
+    def loss(self, batch: SupervisedBatch) -> Tensor:
         """See `Task.loss`."""
         return (self.model(batch.inputs).float() - (batch.targets - self.mean) / self.std).square().mean()
 
-    def evaluate(self, batches: Iterable[AtomBatch]) -> dict[str, float]:
+    def evaluate(self, batches: Iterable[SupervisedBatch]) -> dict[str, float]:
         """`rmse` and `r2` over all atoms (mean over properties), and `rmse_NAME`, `r2_NAME` of each in its unit."""
         pairs = [(self.model(batch.inputs).float() * self.std + self.mean, batch.targets) for batch in batches]
         predicted, targets = (torch.cat(parts).cpu() for parts in zip(*pairs, strict=True))

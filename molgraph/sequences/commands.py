@@ -28,7 +28,7 @@ def add_generate(subparsers: Any) -> None:
     parser.add_argument(
         "--fcd", action="store_true", help="add the Fréchet ChemNet distance (pip install 'molgraph[fcd]')"
     )
-    parser.add_argument("-o", "--out", type=Path, help="CSV file (default: generated.csv in the run folder)")
+    parser.add_argument("-o", "--output", type=Path, help="CSV file (default: generated.csv in the run folder)")
     parser.set_defaults(run_verb=_generate)
 
 
@@ -45,7 +45,7 @@ def _generate(arguments: argparse.Namespace) -> None:
         arguments.seed,
         arguments.batch_size,
     )
-    generate(arguments.run, arguments.count, choosing, wanted_values(arguments.want), arguments.out, arguments.fcd)
+    generate(arguments.run, arguments.count, choosing, wanted_values(arguments.want), arguments.output, arguments.fcd)
 
 
 def add_translate(subparsers: Any) -> None:
@@ -57,17 +57,25 @@ def add_translate(subparsers: Any) -> None:
     parser.add_argument("sources", nargs="*", help="texts to translate, for example 'CCO.CC(=O)O'")
     parser.add_argument("--beam", type=int, default=5, help="candidates for each source; 1 is greedy (default 5)")
     parser.add_argument("-i", "--input", type=Path, help="CSV file with the column of the sources, or one text a line")
-    parser.add_argument("-o", "--out", type=Path, help="CSV file to write")
+    parser.add_argument("--column", help="column of the sources (default: as the direction of the run calls it)")
+    parser.add_argument("-o", "--output", type=Path, help="CSV file to write: the columns of the input, and candidates")
     parser.add_argument("--picture", type=Path, help="PNG file for the attention of the first translation")
     parser.set_defaults(run_verb=_translate)
 
 
 def _translate(arguments: argparse.Namespace) -> None:
-    from molgraph.sequences.translate import translate
+    from molgraph.sequences.translate import SourceTable, read_sources, translate
+    from molgraph.sequences.translator import Translator
 
     if bool(arguments.sources) == (arguments.input is not None):
         raise ValueError("give texts to translate, or a file with -i, not both and not neither")
-    translate(arguments.run, arguments.sources, arguments.beam, arguments.input, arguments.out, arguments.picture)
+    if arguments.input and arguments.output and arguments.output.resolve() == arguments.input.resolve():
+        raise ValueError(f"{arguments.output} is the input itself; choose another file for -o")
+    translator, table = Translator.load(arguments.run), SourceTable.of(arguments.sources)
+    if arguments.input:
+        direction = translator.direction
+        table = read_sources(arguments.input, arguments.column or direction.source, direction.reads_smiles)
+    translate(translator, table, arguments.beam, arguments.output, arguments.picture)
 
 
 def wanted_values(texts: list[str]) -> dict[str, float]:

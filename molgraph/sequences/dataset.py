@@ -9,7 +9,7 @@ import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ POOL = 50
 @dataclass(frozen=True)
 class Corpus:
     """Token sequences from `<bos>` to `<eos>` in one flat table, one byte a token (two for a large vocabulary)."""
+
+    padded: ClassVar[bool] = True
 
     tokens: np.ndarray
     """All tokens in a row [total], uint8 or uint16; a `numpy.memmap` when it was built in a folder."""
@@ -64,6 +66,10 @@ class Corpus:
     def sizes(self) -> np.ndarray:
         """Tokens of each row, `<bos>` and `<eos>` included [rows]."""
         return np.diff(self.offsets)
+
+    def for_epoch(self, number: int) -> Corpus:
+        """The same corpus: what is stored is not augmented."""
+        return self
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> TokenBatch:
         """The given rows, padded to the longest of them."""

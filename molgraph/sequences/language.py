@@ -5,6 +5,7 @@ texts -> Corpus -> LanguageBatch -> Decoder -> cross-entropy; then sample, judge
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,20 +17,20 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
-from torch.nn import functional
 
 from molgraph.molecules.chemistry import PROPERTIES, canonicalize_all, properties
-from molgraph.sequences.architecture import make_decoder, make_shape
+from molgraph.sequences.architecture import decoder_shape, make_decoder
 from molgraph.sequences.batch import TokenBatch
 from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import Corpus, bucket, number_of_batches
 from molgraph.sequences.decoder import Decoder
 from molgraph.sequences.generate import judge
 from molgraph.sequences.generator import Condition, Generator
+from molgraph.sequences.intake import LeftOut, fits, in_chunks, too_long
+from molgraph.sequences.likelihood import LikelihoodTask, token_sums
 from molgraph.sequences.metrics import keys_of
-from molgraph.sequences.tokenizer import PAD, Vocabulary, split
+from molgraph.sequences.tokenizer import Vocabulary
 from molgraph.training.experiment import Experiment
-from molgraph.training.task import Task
 
 REFERENCE = 10_000
 """Held-out molecules that are kept beside a run for comparison."""
@@ -50,43 +51,29 @@ class LanguageBatch:
         return LanguageBatch(self.sequences.to(device), condition)
 
 
-class LanguageTask(Task):
-    """Mean negative log-likelihood of a token given those before it; padding has no part in it.
+class LanguageTask(LikelihoodTask):
+    """A language model and how well it foretells the next token.
 
     Args:
         decoder: the language model.
     """
 
-    monitor, mode = "nats_per_token", "min"
-
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self.decoder = decoder
 
-    def loss(self, batch: LanguageBatch) -> Tensor:
-        """Nats per token of a batch."""
-        logits, targets = self._logits(batch)
-        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD)
+    def logits(self, batch: LanguageBatch) -> tuple[Tensor, Tensor]:
+        """See `LikelihoodTask.logits`."""
+        tokens = batch.sequences.tokens
+        return self.decoder(tokens[:, :-1], condition=batch.condition), tokens[:, 1:]
 
     def evaluate(self, batches: Iterable[LanguageBatch]) -> dict[str, float]:
         """Nats per token and per molecule, and the share of tokens that are the most probable one."""
         sums = np.zeros(4)
         for batch in batches:
-            sums += token_sums(*self._logits(batch))
+            sums += token_sums(*self.logits(batch))
         nats, right, tokens, rows = sums.tolist()
         return {"nats_per_token": nats / tokens, "nats_per_molecule": nats / rows, "token_accuracy": right / tokens}
-
-    def _logits(self, batch: LanguageBatch) -> tuple[Tensor, Tensor]:
-        tokens = batch.sequences.tokens
-        return self.decoder(tokens[:, :-1], condition=batch.condition), tokens[:, 1:]
-
-
-def token_sums(logits: Tensor, targets: Tensor) -> np.ndarray:
-    """Negative log-likelihood, tokens that are right, tokens and rows of a batch, summed [4]."""
-    real = targets != PAD
-    nats = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD, reduction="sum")
-    right = ((logits.argmax(-1) == targets) & real).sum()
-    return np.array([nats.item(), right.item(), real.sum().item(), len(targets)])
 
 
 @dataclass(frozen=True)
@@ -142,10 +129,15 @@ class LanguageExperiment(Experiment):
         self.console, self.seed, self.samples = console or Console(), seed, samples
         self.names, self.model, self.longest = list(conditions), model, int(model.get("longest", 512))
         self.notation = model.get("notation", "smiles")
+        shape = decoder_shape(model)
+        if "encoder" in model:
+            raise ValueError(
+                "a language model has no source, and this model has an encoder; use model=gru, or translate"
+            )
         columns = [name for name in self.names if name not in PROPERTIES]
         first = (data.get("columns") or ["smiles"])[0]
         self.texts = open_texts(data, (first, *columns))
-        self.vocabulary = Vocabulary.build((text for text, *_ in self._rows("train")), self.notation)
+        self.vocabulary = Vocabulary.build(self._texts("train"), self.notation)
         self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
         self.conditions: list[Condition] = []
         train, val = self._part("train"), self._part("val")
@@ -153,28 +145,45 @@ class LanguageExperiment(Experiment):
         self.val = LanguageBatches(val[0], 4 * batch_size, val[1], seed, shuffle=False)
         if not len(train[0]) or not len(val[0]):
             raise ValueError(f"{self.texts.name} leaves {len(train[0])} rows to train on and {len(val[0])} to validate")
-        shape = make_shape(model["shape"])
         self.decoder = make_decoder(shape, len(self.vocabulary), 0, len(self.names), self.longest)
         self.task = LanguageTask(self.decoder)
         sizes = f"{len(train[0]):,} molecules to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
         self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
 
-    def _rows(self, part: str) -> Iterator[tuple[str, ...]]:
-        """Rows that are not longer than the model reads."""
+    def _rows(self, part: str, left_out: LeftOut | None = None) -> Iterator[tuple[str, ...]]:
+        """Rows that have a text which is not longer than the model reads."""
+        left_out = left_out or LeftOut()
         for row in self.texts.rows(part):
-            if len(row[0]) <= self.longest - 2 or len(split(row[0], self.notation)) <= self.longest - 2:
+            if not row[0]:
+                left_out.add("an empty text", " ".join(row))
+            elif not fits(row[0], self.notation, self.longest):
+                left_out.add(too_long(self.longest), row[0])
+            else:
                 yield row
 
     def _part(self, part: str) -> tuple[Corpus, np.ndarray | None]:
-        """The corpus of a part and the standardized conditions of its rows."""
-        folder = Path(self.scratch.name) / part
-        if not self.names:
-            return Corpus.build((text for text, *_ in self._rows(part)), self.vocabulary, folder), None
-        texts, values = measured(list(self._rows(part)), self.names)
-        if not self.conditions:
-            self.conditions = [Condition.of(name, column) for name, column in zip(self.names, values.T, strict=True)]
-        standard = np.stack([c.standardize(v) for c, v in zip(self.conditions, values.T, strict=True)], axis=1)
-        return Corpus.build(texts, self.vocabulary, folder), standard.astype(np.float32)
+        """The corpus of a part and the standardized conditions of its rows; says what was left out."""
+        folder, left_out, values = Path(self.scratch.name) / part, LeftOut(), list[np.ndarray]()
+        texts = self._measured(part, left_out, values) if self.names else self._texts(part, left_out)
+        corpus, standard = Corpus.build(texts, self.vocabulary, folder), None
+        if self.names:
+            columns = np.concatenate([np.zeros((0, len(self.names))), *values]).T
+            if not self.conditions:
+                self.conditions = [Condition.of(*pair) for pair in zip(self.names, columns, strict=True)]
+            pairs = zip(self.conditions, columns, strict=True)
+            standard = np.stack([c.standardize(column) for c, column in pairs], axis=1).astype(np.float32)
+        left_out.say(part, self.console)
+        return corpus, standard
+
+    def _texts(self, part: str, left_out: LeftOut | None = None) -> Iterator[str]:
+        return (text for text, *_ in self._rows(part, left_out))
+
+    def _measured(self, part: str, left_out: LeftOut, values: list[np.ndarray]) -> Iterator[str]:
+        """Texts whose values are known; the values [rows, C] of each chunk go into the list."""
+        for rows in in_chunks(self._rows(part, left_out)):
+            texts, table = measured(rows, self.names, left_out)
+            values.append(table)
+            yield from texts
 
     def state(self) -> dict[str, Any]:
         """What rebuilds the model beside its configuration."""
@@ -201,18 +210,30 @@ class LanguageExperiment(Experiment):
     def _keep_reference(self, folder: Path) -> None:
         """Writes what `molgraph generate` compares with: keys of all training molecules, and some held-out ones."""
         if not (folder / "known.npy").exists():
-            pairs = canonicalize_all([text for text, *_ in self._rows("train")], workers=None)
-            np.save(folder / "known.npy", keys_of([canonical for canonical, _ in pairs if canonical]))
-        held_out = [text for (text, *_), _ in zip(self._rows("test"), range(REFERENCE), strict=False)]
-        reference = [canonical for canonical, _ in canonicalize_all(held_out, workers=None) if canonical]
+            self.console.print("reading the training molecules again, to tell what is novel", highlight=False)
+            parts = [keys_of(canonical_of(texts)) for texts in in_chunks(self._texts("train"))]
+            np.save(folder / "known.npy", np.unique(np.concatenate(parts)))
+        reference = canonical_of(list(itertools.islice(self._texts("test"), REFERENCE)))
         (folder / "reference.smi").write_text("".join(f"{text}\n" for text in reference))
 
 
-def measured(rows: list[tuple[str, ...]], names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def canonical_of(texts: Sequence[str]) -> list[str]:
+    """The canonical SMILES of those that are molecules."""
+    return [canonical for canonical, _ in canonicalize_all(texts, workers=None) if canonical]
+
+
+def measured(
+    rows: list[tuple[str, ...]], names: Sequence[str], left_out: LeftOut | None = None
+) -> tuple[list[str], np.ndarray]:
     """Texts and their values [rows, C], computed or read from columns; rows without a value are left out."""
+    left_out = left_out or LeftOut()
     columns = [name for name in names if name not in PROPERTIES]
     computed = [name for name in names if name in PROPERTIES]
-    good = [bool(canonical) for canonical, _ in canonicalize_all([row[0] for row in rows], workers=None)]
+    good = []
+    for row, (canonical, reason) in zip(rows, canonicalize_all([row[0] for row in rows], workers=None), strict=True):
+        good.append(bool(canonical))
+        if reason:
+            left_out.add(f"not a SMILES ({reason})", row[0])
     rows = [row for row, keep in zip(rows, good, strict=True) if keep]
     texts = [row[0] for row in rows]
     values = dict(zip(computed, properties(texts, computed, workers=None).T, strict=True)) if computed else {}
@@ -220,6 +241,9 @@ def measured(rows: list[tuple[str, ...]], names: Sequence[str]) -> tuple[list[st
         values[name] = np.array([_number(row[place]) for row in rows])
     table = np.stack([values[name] for name in names], axis=1)
     complete = np.isfinite(table).all(1)
+    for text, keep in zip(texts, complete.tolist(), strict=True):
+        if not keep:
+            left_out.add(f"without a number in {', '.join(names)}", text)
     return [text for text, keep in zip(texts, complete, strict=True) if keep], table[complete]
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,117 +22,59 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.nn import functional
 
-from molgraph.molecules.smiles import randomize
-from molgraph.sequences.batch import TokenBatch, pad
+from molgraph.molecules.smiles import InvalidSmiles, parse, randomize
+from molgraph.sequences.architecture import decoder_shape
 from molgraph.sequences.corpora import open_texts
-from molgraph.sequences.dataset import Corpus, bucket, number_of_batches
+from molgraph.sequences.dataset import Corpus
 from molgraph.sequences.decoder import Decoder
-from molgraph.sequences.language import token_sums
+from molgraph.sequences.directions import Direction
+from molgraph.sequences.intake import LeftOut, fits, keep_rows, kept_rows, too_long
+from molgraph.sequences.likelihood import LikelihoodTask, token_sums
 from molgraph.sequences.metrics import translation_metrics
-from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
-from molgraph.sequences.translator import Direction, Translator, draw_example, make_pair
+from molgraph.sequences.pairs import PairBatch, PairBatches
+from molgraph.sequences.sources import Source, TextSource, reads_graphs, restore_source
+from molgraph.sequences.tokenizer import Notation, Vocabulary
+from molgraph.sequences.translator import Translator, draw_example, make_target
 from molgraph.training.experiment import Experiment
-from molgraph.training.task import Task
 
 
-@dataclass(frozen=True)
-class PairBatch:
-    """Sources and targets."""
-
-    source: TokenBatch
-    """From `<bos>` to `<eos>`."""
-    target: TokenBatch
-    """From `<bos>` to `<eos>`."""
-
-    def to(self, device: torch.device | str) -> PairBatch:
-        """The same batch on another device."""
-        return PairBatch(self.source.to(device), self.target.to(device))
-
-
-@dataclass(frozen=True)
-class PairBatches:
-    """Batches of pairs of similar lengths; the order and the random writings depend on (seed, epoch) alone."""
-
-    sources: Corpus
-    """What is read."""
-    targets: Corpus
-    """What is written."""
-    batch_size: int
-    """Pairs of a batch."""
-    seed: int = 0
-    """Of order and writings."""
-    shuffle: bool = True
-    """Whether they change with the epoch; False for evaluation."""
-    randomized: Vocabulary | None = None
-    """Write each source anew, in this vocabulary: its text is a SMILES."""
-
-    def __len__(self) -> int:
-        return number_of_batches(len(self.sources), self.batch_size)
-
-    def epoch(self, number: int) -> Iterator[PairBatch]:
-        """The batches of an epoch."""
-        sizes = self.sources.sizes + self.targets.sizes
-        for rows in bucket(sizes, self.batch_size, self.seed, number if self.shuffle else None):
-            source = self.sources.batch(rows)
-            if self.randomized is not None:
-                source = self._written(rows, number if self.shuffle else -1, self.randomized)
-            yield PairBatch(source, self.targets.batch(rows))
-
-    def _written(self, rows: np.ndarray, epoch: int, vocabulary: Vocabulary) -> TokenBatch:
-        texts = []
-        for row, tokens in zip(rows.tolist(), self.sources.batch(rows).tokens.tolist(), strict=True):
-            if UNK in tokens:  # its text cannot be told any more: it stays as given
-                texts.append([token for token in tokens if token != PAD])
-                continue
-            seed = zlib.crc32(f"{self.seed} {epoch} {row}".encode())
-            texts.append([BOS, *vocabulary.encode(randomize(vocabulary.decode(tokens), 1, seed)[0]), EOS])
-        return pad(texts)
-
-
-class TranslationTask(Task):
-    """Mean negative log-likelihood of a target token given the source and the target tokens before it.
+class TranslationTask(LikelihoodTask):
+    """An encoder and a decoder, and how well they foretell the next token of the target.
 
     Args:
         encoder: source to memory.
         decoder: memory to target.
     """
 
-    monitor, mode = "nats_per_token", "min"
-
     def __init__(self, encoder: nn.Module, decoder: Decoder) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
-    def loss(self, batch: PairBatch) -> Tensor:
-        """Nats per token of a batch."""
-        logits, targets = self._logits(batch)
-        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD)
+    def logits(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """See `LikelihoodTask.logits`."""
+        tokens = batch.target.tokens
+        return self.decoder(tokens[:, :-1], self.encoder(batch.source)), tokens[:, 1:]
 
     def evaluate(self, batches: Iterable[PairBatch]) -> dict[str, float]:
         """Nats per token, and the share of tokens that are the most probable one, the target before them given."""
         sums = np.zeros(4)
         for batch in batches:
-            sums += token_sums(*self._logits(batch))
+            sums += token_sums(*self.logits(batch))
         nats, right, tokens, _ = sums.tolist()
         return {"nats_per_token": nats / tokens, "token_accuracy": right / tokens}
 
-    def _logits(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        tokens = batch.target.tokens
-        return self.decoder(tokens[:, :-1], self.encoder(batch.source)), tokens[:, 1:]
-
 
 class TranslationExperiment(Experiment):
-    """A translator between two texts of a corpus.
+    """A translator between two texts of a corpus, or from molecule graphs to texts.
 
     Args:
         data: see `corpora.open_texts`.
-        model: node with `shape`, `notation` and `longest`.
+        model: node with `shape`, `notation` and `longest`; with `encoder` (and `readout`) the source is a graph.
         seed: of the order of batches and of random writings.
         folder: run folder.
         console: where progress is shown.
-        direction: see `translate.DIRECTIONS`.
+        direction: see `directions.DIRECTIONS`.
         batch_size: pairs of a batch.
         report: `beam` (candidates for each source) and `pairs` (test pairs) of the final scoring.
     """
@@ -150,38 +93,66 @@ class TranslationExperiment(Experiment):
         self.console, self.seed, self.direction = console or Console(), seed, Direction.named(direction)
         self.beam, self.scored = (report or {}).get("beam", 5), (report or {}).get("pairs", 500)
         self.model, self.longest = model, int(model.get("longest", 512))
+        self.reads_graphs = reads_graphs(model, self.direction)
+        shape = decoder_shape(model)
         self.texts = open_texts(data, self.direction.columns(data.get("columns")))
-        train, val = list(self._pairs("train")), list(self._pairs("val"))
-        if not train or not val:
-            raise ValueError(f"{self.texts.name} leaves {len(train)} pairs to train on and {len(val)} to validate")
-        self._build_vocabularies(train)
+        self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
+        train, val = self._keep("train"), self._keep("val")
+        self.target = Vocabulary.build((target for _, target in kept_rows(train)), self._notation(source=False))
+        self.source = self._make_source(train)
         self.train = self._batches(train, batch_size)
         self.val = replace(self._batches(val, 4 * batch_size), shuffle=False)
-        self.encoder, self.decoder = make_pair(model["shape"], len(self.source), len(self.target), self.longest)
+        self.encoder = self.source.make_encoder()
+        self.decoder = make_target(shape, len(self.target), self.encoder, self.longest)
         self.task = TranslationTask(self.encoder, self.decoder)
-        sizes = f"{len(train):,} pairs to learn from, {len(val):,} to validate"
+        sizes = f"{len(self.train.targets):,} pairs to learn from, {len(self.val.targets):,} to validate"
         self.console.print(f"{self.texts.name}, {self.direction.name}: {sizes}", highlight=False)
 
-    def _pairs(self, part: str) -> Iterator[tuple[str, str]]:
-        """Source and target of each row that is not longer than the model reads, without atom maps."""
+    def _notation(self, source: bool) -> Notation:
+        return self.direction.notation(source, self.model.get("notation", "smiles"))
+
+    def _keep(self, part: str) -> Path:
+        """Cleans a part once, into a file, and says what was left out."""
+        left_out = LeftOut()
+        path = keep_rows(self._pairs(part, left_out), Path(self.scratch.name) / f"{part}.csv")
+        left_out.say(part, self.console)
+        if not path.stat().st_size:
+            raise ValueError(f"{self.texts.name} leaves no pairs in its part {part}; see data.val and model.longest")
+        return path
+
+    def _pairs(self, part: str, left_out: LeftOut) -> Iterator[tuple[str, str]]:
+        """Source and target of each row that the model can read and write, without atom maps."""
         for row in self.texts.rows(part):
-            source, target = self.direction.pair(row)
-            if source and target and max(len(source), len(target)) <= self.longest - 2:
+            try:
+                source, target = self.direction.pair(row)
+                if self.reads_graphs or self.direction.random_source:
+                    parse(source)
+            except InvalidSmiles as error:
+                left_out.add(f"not a SMILES ({error.reason})", error.smiles)
+                continue
+            is_source_long = not self.reads_graphs and not fits(source, self._notation(True), self.longest)
+            if not source or not target:
+                left_out.add("an empty source or target", " -> ".join(row))
+            elif is_source_long or not fits(target, self._notation(False), self.longest):
+                left_out.add(too_long(self.longest), " -> ".join(row))
+            else:
                 yield source, target
 
-    def _build_vocabularies(self, pairs: Sequence[tuple[str, str]]) -> None:
-        sources = [source for source, _ in pairs]
+    def _make_source(self, train: Path) -> Source:
+        if self.reads_graphs:
+            return restore_source(self.model, {}, self.longest)
+        sources = (source for source, _ in kept_rows(train))
         if self.direction.random_source:
-            sources += [randomize(source, 1, row)[0] for row, source in enumerate(sources)]
-        notation = self.model.get("notation", "smiles")
-        self.source = Vocabulary.build(sources, self.direction.notation(True, notation))
-        self.target = Vocabulary.build((target for _, target in pairs), self.direction.notation(False, notation))
+            sources = (text for row, one in enumerate(sources) for text in (one, *randomize(one, 1, row)))
+        vocabulary = Vocabulary.build(sources, self._notation(source=True))
+        seed = self.seed if self.direction.random_source else None
+        return TextSource(vocabulary, self.model["shape"], self.longest, seed)
 
-    def _batches(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> PairBatches:
-        sources = Corpus.build((source for source, _ in pairs), self.source)
-        targets = Corpus.build((target for _, target in pairs), self.target)
-        randomized = self.source if self.direction.random_source else None
-        return PairBatches(sources, targets, batch_size, self.seed, True, randomized)
+    def _batches(self, path: Path, batch_size: int) -> PairBatches:
+        folder = path.with_suffix("")
+        sources = self.source.table((source for source, _ in kept_rows(path)), folder / "source", self.console)
+        targets = Corpus.build((target for _, target in kept_rows(path)), self.target, folder / "target")
+        return PairBatches(sources, targets, batch_size, self.seed)
 
     def state(self) -> dict[str, Any]:
         """What rebuilds the model beside its configuration."""
@@ -200,27 +171,36 @@ class TranslationExperiment(Experiment):
         with torch.no_grad():
             metrics = self.task.evaluate(batch.to(device) for batch in self.val.epoch(0))
         translator = Translator(self.encoder, self.decoder, self.source, self.target, self.direction, self.longest)
-        pairs = list(itertools.islice(self._pairs("test"), self.scored)) or list(
-            itertools.islice(self._pairs("val"), self.scored)
-        )
+        pairs, left_out = self._test_pairs()
         sources, targets = self._test_sources(pairs), [target for _, target in pairs]
         candidates = [[text for text, _ in row] for row in translator.translate(sources, self.beam)]
         scores = translation_metrics(candidates, targets, self.direction.writes_smiles)
-        results = {
-            "score": metrics[self.task.monitor],
-            "validation": metrics,
-            "test": scores | {"beam": float(self.beam)},
-        }
+        scores |= {"beam": float(self.beam), "left_out": float(left_out)}
+        results = {"score": metrics[self.task.monitor], "validation": metrics, "test": scores}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         draw_example(translator, sources[0], folder / "attention.png")
         show(results, self.direction.name, self.console)
         return results
 
+    def _test_pairs(self) -> tuple[list[tuple[str, str]], int]:
+        """The first pairs of the test part (of the validation part where there is none), and how many are left out."""
+        for part in ("test", "val"):
+            left_out = LeftOut()
+            pairs = list(itertools.islice(self._pairs(part, left_out), self.scored))
+            if pairs:
+                break
+        left_out.say(part, self.console)
+        return pairs, left_out.count
+
     def _test_sources(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
         """What is read in the test: as in the file, or one random writing that only the row decides."""
         if not self.direction.random_source:
             return [source for source, _ in pairs]
-        return [randomize(source, 1, zlib.crc32(f"test {row}".encode()))[0] for row, (source, _) in enumerate(pairs)]
+        texts = []
+        for row, (source, _) in enumerate(pairs):
+            text = randomize(source, 1, zlib.crc32(f"test {row}".encode()))[0]
+            texts.append(text if self.reads_graphs or fits(text, self._notation(True), self.longest) else source)
+        return texts
 
 
 def show(results: dict[str, Any], title: str, console: Console) -> None:
@@ -230,5 +210,5 @@ def show(results: dict[str, Any], title: str, console: Console) -> None:
     table.add_column("value", justify="right")
     for part in ("validation", "test"):
         for name, value in results[part].items():
-            table.add_row(f"{part} {name}", f"{value:.0f}" if name in ("n", "beam") else f"{value:.4f}")
+            table.add_row(f"{part} {name}", f"{value:.0f}" if name in ("n", "beam", "left_out") else f"{value:.4f}")
     console.print(table)

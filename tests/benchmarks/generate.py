@@ -1,6 +1,9 @@
 """Molecules per second of batched generation against one by one, and the cost of training beside a bare loop.
 
-python tests/benchmarks/generate.py [--count 256]
+python tests/benchmarks/generate.py [--count 512]
+
+The loops one by one are what anybody would write first: the prefix read anew for each token, or a state that is kept.
+Before anything is timed, greedy decoding has to give the same tokens in all three.
 """
 
 import argparse
@@ -17,8 +20,8 @@ from molgraph.sequences.corpora import open_texts
 from molgraph.sequences.dataset import Corpus, bucket, padding_waste
 from molgraph.sequences.decode import decode
 from molgraph.sequences.language import LanguageBatches, LanguageTask
-from molgraph.sequences.strategies import Beam, Sampling
-from molgraph.sequences.tokenizer import BOS, EOS, Vocabulary
+from molgraph.sequences.strategies import Beam, Greedy, Sampling
+from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 
 SHAPES = {
     "gru 256": {"cell": "gru", "width": 256, "layers": 1},
@@ -40,14 +43,45 @@ class BareGRU(nn.Module):
         return self.out(self.gru(self.embedding(tokens))[0])
 
 
+def drawn(logits, greedy):
+    """The next token of one sequence."""
+    logits[[PAD, BOS, UNK]] = -torch.inf
+    return int(logits.argmax()) if greedy else int(torch.multinomial(logits.softmax(-1), 1))
+
+
 @torch.no_grad()
-def one_by_one(decoder, count):
+def prefix_anew(decoder, conditions, greedy=False):
     """A plain loop: one sequence, one token at a time, the whole prefix read anew by a decoder without state."""
-    for _ in range(count):
+    written = []
+    for condition in conditions.split(1):
         tokens = [BOS]
         while len(tokens) <= LIMIT and tokens[-1] != EOS:
-            probabilities = decoder(torch.tensor([tokens]))[0, -1].softmax(-1)
-            tokens.append(int(torch.multinomial(probabilities, 1)))
+            tokens.append(drawn(decoder(torch.tensor([tokens]), condition=condition)[0, -1], greedy))
+        written.append([token for token in tokens[1:] if token != EOS])
+    return written
+
+
+@torch.no_grad()
+def state_kept(decoder, conditions, greedy=False):
+    """A plain loop that is less wasteful: one sequence, one token at a time, the state handed on."""
+    written = []
+    for condition in conditions.split(1):
+        tokens, state = [BOS], decoder.start(1, LIMIT + 1, condition=condition)
+        while len(tokens) <= LIMIT and tokens[-1] != EOS:
+            logits, state = decoder.step(torch.tensor(tokens[-1:]), state)
+            tokens.append(drawn(logits[0], greedy))
+        written.append([token for token in tokens[1:] if token != EOS])
+    return written
+
+
+def check_equal(decoder, conditions):
+    """Raises if greedy decoding in a batch writes anything else than one by one."""
+    together = [row[0].tokens for row in decode(decoder, Greedy(), len(conditions), LIMIT, condition=conditions)]
+    if len({tuple(tokens) for tokens in together}) < 2:
+        raise ValueError("all sequences are equal; such a check shows nothing")
+    for loop in (prefix_anew, state_kept):
+        if loop(decoder, conditions, greedy=True) != together:
+            raise ValueError(f"{loop.__name__} and the batched loop write different sequences")
 
 
 def seconds(function, repeats=3):
@@ -61,18 +95,29 @@ def seconds(function, repeats=3):
 
 
 def generation(count, tokens):
-    table = Table(title=f"generation, {count} sequences of at most {LIMIT} tokens, 1 thread", title_justify="left")
-    for column in ("model", "one by one, 1/s", "batched, 1/s", "beam of 5, 1/s", "ratio"):
+    title = f"generation, {count} sequences of at most {LIMIT} tokens, 1 thread: molecules per second"
+    table = Table(title=title, title_justify="left")
+    for column in ("model", "prefix anew", "state kept", "batched", "beam of 5", "batched / prefix", "batched / state"):
         table.add_column(column, justify="right")
     for name, shape in SHAPES.items():
-        torch.manual_seed(0)
-        decoder = make_decoder(make_shape(shape), tokens).eval()
-        few = max(8, count // 16)
-        slow = few / seconds(lambda d=decoder, n=few: one_by_one(d, n))
-        fast = count / seconds(lambda d=decoder: decode(d, Sampling(seed=0), count, LIMIT))
-        beam = few / seconds(lambda d=decoder, n=few: decode(d, Beam(5), n, LIMIT))
-        table.add_row(name, f"{slow:.0f}", f"{fast:.0f}", f"{beam:.0f}", f"{fast / slow:.0f}x")
+        loops, fast, beam = throughput(shape, count, tokens)
+        speeds = [f"{value:.0f}" for value in (*loops, fast, beam)]
+        table.add_row(name, *speeds, *(f"{fast / loop:.0f}x" for loop in loops))
     return table
+
+
+def throughput(shape, count, tokens):
+    """Sequences per second of the two plain loops, of the batched one and of a beam."""
+    torch.manual_seed(0)
+    decoder = make_decoder(make_shape(shape), tokens, condition=2).eval()
+    decoder.out.weight.data.mul_(2)  # probabilities that differ clearly: rounding cannot change the greedy choice
+    wishes, few = 3 * torch.randn(count, 2), max(8, count // 16)
+    check_equal(decoder, wishes[:few])
+    slow = [few / seconds(lambda: prefix_anew(decoder, wishes[:few]))]
+    slow.append(few / seconds(lambda: state_kept(decoder, wishes[:few])))
+    fast = count / seconds(lambda: decode(decoder, Sampling(seed=0), count, LIMIT, condition=wishes))
+    beam = few / seconds(lambda: decode(decoder, Beam(5), few, LIMIT, condition=wishes[:few]))
+    return slow, fast, beam
 
 
 def training(corpus, tokens, steps=30):
@@ -90,9 +135,8 @@ def training(corpus, tokens, steps=30):
 
     def bare_loss(batch):
         sequences = batch.sequences.tokens
-        return functional.cross_entropy(
-            bare(sequences[:, :-1]).flatten(0, 1), sequences[:, 1:].flatten(), ignore_index=0
-        )
+        logits, targets = bare(sequences[:, :-1]).flatten(0, 1), sequences[:, 1:].flatten()
+        return functional.cross_entropy(logits, targets, ignore_index=PAD)
 
     ours, theirs = seconds(lambda: run(task, task.loss)), seconds(lambda: run(bare, bare_loss))
     table = Table(title="training, GRU 256, batches of 128, 1 thread", title_justify="left")
@@ -106,13 +150,13 @@ def training(corpus, tokens, steps=30):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--count", type=int, default=512)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     texts = [text for text, *_ in open_texts({"name": "moses_fragments"}).rows("train")]
     vocabulary = Vocabulary.build(texts)
     corpus = Corpus.build(texts, vocabulary)
-    console = Console()
+    console = Console(width=120)
     console.print(generation(arguments.count, len(vocabulary)))
     console.print(training(corpus, len(vocabulary)))
     waste = padding_waste(corpus.sizes, bucket(corpus.sizes, 64, epoch=0))

@@ -51,8 +51,10 @@ def test_the_verbs_reach_their_functions(monkeypatch):
     called = {}
     monkeypatch.setattr("molgraph.sequences.generate.generate", lambda *arguments: called.update(generate=arguments))
     monkeypatch.setattr("molgraph.sequences.translate.translate", lambda *arguments: called.update(translate=arguments))
+    monkeypatch.setattr("molgraph.sequences.translator.Translator.load", lambda run: f"translator of {run}")
     for arguments in (["generate", "runs/x", "--want", "LogP=1"], ["translate", "runs/y", "CC"]):
         parsed = parse(*arguments)
         parsed.run_verb(parsed)
     assert called["generate"][3] == {"logp": 1.0}
-    assert called["translate"][1] == ["CC"]
+    assert called["translate"][0] == "translator of runs/y"
+    assert list(called["translate"][1].rows) == [["CC"]]

