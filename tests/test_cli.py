@@ -356,6 +356,27 @@ def test_what_cannot_be_explained_is_said_and_nothing_is_written(run, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_the_spread_over_random_writings_is_an_uncertainty(tables, tmp_path, capsys):
+    small = ["model.shape.width=8", "model.shape.layers=1", "trainer.device=cpu", "data.workers=0", "trainer.epochs=1"]
+    folder, data = (
+        tmp_path / "gru",
+        ["data=csv", f"data.path={tables}", "data.targets=[y,toxic]", "data.kind=regression"],
+    )
+    main(["train", *data, *small, "model=gru", "model.average=4", f"hydra.run.dir={folder}"])
+    first, methane = molgraph.load(folder).predict(["CCCCO", "C"])
+    assert len(first.spread) == 2 and min(first.spread) > 0
+    assert methane.spread == pytest.approx([0, 0], abs=1e-6)  # it can be written in one way only
+    capsys.readouterr()
+    main(["predict", str(folder), "CCCCO", "C1CC"])
+    assert "spread" in capsys.readouterr().out
+    source = write_table(tmp_path / "in.csv", ["smiles"], [["CCCCO"], ["C1CC"]])
+    main(["predict", str(folder), "-i", str(source), "-o", str(tmp_path / "out.csv")])
+    rows = rows_of(tmp_path / "out.csv")
+    assert list(rows[0]) == ["smiles", "y_predicted", "toxic_predicted", "y_spread", "toxic_spread", "error"]
+    assert float(rows[0]["y_spread"]) == pytest.approx(first.spread[0], rel=1e-2)
+    assert rows[1]["y_spread"] == "" and "ring" in rows[1]["error"]
+
+
 def test_evaluate_finds_the_error_of_the_test_part_again(run, tmp_path, capsys):
     predictions = rows_of(run / "predictions.csv")
     rows = [[row["smiles"], row["y"]] for row in predictions] + [["C1CC", 1], ["CC", "x"]]

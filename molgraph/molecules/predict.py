@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -42,6 +42,8 @@ class Prediction:
     """One number for each target (for several classes: one probability for each class); None where there is none."""
     error: str = ""
     """Why there is none."""
+    spread: list[float] | None = None
+    """Standard deviation of each value over the random writings that a sequence model has averaged, else None."""
 
 
 class TrainedModel:
@@ -78,6 +80,7 @@ class TrainedModel:
         self.device = choose_device(device)
         set_precision("auto", self.device)
         self.task = self._restore(content["task"])
+        self.averages = getattr(self.task.model, "averages", False)
         self.featurizer: Any = self.task.model.featurizer()  # type: ignore[operator]
 
     def _restore(self, weights: dict[str, Tensor]) -> Supervised:
@@ -107,20 +110,31 @@ class TrainedModel:
 
     def _predict_chunk(self, smiles: Sequence[str], encoded: Any, errors: dict[int, str]) -> list[Prediction]:
         values = iter(self._values(encoded))
-        return [
-            Prediction(text, None, errors[row]) if row in errors else Prediction(text, next(values))
-            for row, text in enumerate(smiles)
-        ]
+        predictions = []
+        for row, text in enumerate(smiles):
+            if row in errors:
+                predictions.append(Prediction(text, None, errors[row]))
+            else:
+                value, spread = next(values)
+                predictions.append(Prediction(text, value, spread=spread))
+        return predictions
 
-    def _values(self, encoded: Any) -> list[list[float]]:
+    def _values(self, encoded: Any) -> Iterator[tuple[list[float], list[float] | None]]:
         """Predict molecules of similar size together: on a CPU, batches that fit the cache are the fastest."""
         sizes = torch.as_tensor(encoded.sizes)
         order = torch.argsort(sizes, stable=True)
         result = torch.zeros(len(order), self.state["outputs"])
+        spread = torch.zeros_like(result) if self.averages else None
         with torch.inference_mode():
             for part in order.split(64 if self.device.type == "cpu" else CHUNK):
-                result[part] = self.task.predict(encoded.batch(part.numpy()).to(self.device)).float().cpu()
-        return result.tolist()
+                batch = encoded.batch(part.numpy()).to(self.device)
+                if spread is None:
+                    result[part] = self.task.predict(batch).float().cpu()
+                else:
+                    each = self.task.model.copies(batch)  # type: ignore[operator]  # [B, writings, outputs]
+                    result[part] = self.task.in_units(each.mean(1)).float().cpu()
+                    spread[part] = self.task.in_units(each).std(1).float().cpu()
+        return zip(result.tolist(), repeat(None) if spread is None else spread.tolist(), strict=False)
 
     def explain(self, smiles: str, way: str, target: str | None = None) -> Explanation:
         """Say what the model looked at in one molecule.
@@ -173,13 +187,15 @@ class TrainedModel:
 
     def columns(self) -> list[str]:
         """Return the columns that a prediction adds to a table, ``error`` last."""
-        return [*prediction_columns(self.names, self.classes), "error"]
+        spreads = [f"{name}_spread" for name in self.names] if self.averages and not self.classes else []
+        return [*prediction_columns(self.names, self.classes), *spreads, "error"]
 
     def cells(self, prediction: Prediction) -> list[str]:
         """Return the cells of one prediction, as :meth:`columns` names them."""
         if prediction.values is None:
             return [""] * (len(self.columns()) - 1) + [prediction.error]
-        return [*prediction_cells(prediction.values, self.classes), ""]
+        spreads = [f"{value:.3g}" for value in prediction.spread or []] if not self.classes else []
+        return [*prediction_cells(prediction.values, self.classes), *spreads, ""]
 
 
 def predict_file(

@@ -158,6 +158,11 @@ class SequencePredictor(nn.Module):
         """Predictions [B, outputs], the mean over the copies of each molecule."""
         return self.copies(batch).mean(1)
 
+    @property
+    def averages(self) -> bool:
+        """Whether a prediction is the mean over several writings of the molecule."""
+        return self.reading.average > 1
+
     def copies(self, batch: SmilesBatch) -> Tensor:
         """The prediction for each writing [B, copies, outputs]; their spread is an uncertainty."""
         pooled = torch.cat([self.pooling(self.encoder(group)) for group in batch.groups])

@@ -44,7 +44,11 @@ class Supervised(Task):
         return diagnose(batch.inputs) if diagnose else {}
 
     def predict(self, inputs: Any) -> Tensor:
-        """Return predictions in the targets' own units, or probabilities."""
+        """Return predictions in the targets' own units, or probabilities ``[B, outputs]``."""
+        return self.in_units(self.model(inputs))
+
+    def in_units(self, outputs: Tensor) -> Tensor:
+        """Return the model's outputs ``[..., outputs]`` in the targets' own units, or as probabilities."""
         raise NotImplementedError
 
     def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
@@ -114,9 +118,9 @@ class Regression(Supervised):
         """Return targets ``[B, T]`` in standard deviations from their mean over the training part."""
         return (targets - self.mean) / self.std
 
-    def predict(self, inputs: Any) -> Tensor:
-        """Return predictions in the targets' units ``[B, T]``."""
-        return self.model(inputs) * self.std + self.mean
+    def in_units(self, outputs: Tensor) -> Tensor:
+        """Return predictions in the targets' units ``[..., T]``."""
+        return outputs * self.std + self.mean
 
     def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
         """Return RMSE, MAE and R²."""
@@ -150,9 +154,9 @@ class Classification(Supervised):
         )
         return torch.where(measured, losses, 0.0).sum() / measured.sum().clamp(min=1)
 
-    def predict(self, inputs: Any) -> Tensor:
-        """Return the probability of each target ``[B, T]``."""
-        return self.model(inputs).sigmoid()
+    def in_units(self, outputs: Tensor) -> Tensor:
+        """Return the probability of each target ``[..., T]``."""
+        return outputs.sigmoid()
 
     def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
         """Return AUROC, average precision and accuracy; NaN where all rows are of one class."""
@@ -189,10 +193,10 @@ class MultiClass(Supervised):
             total = total + losses.sum()
         return total / (~batch.targets.isnan()).sum().clamp(min=1)
 
-    def predict(self, inputs: Any) -> Tensor:
-        """Return the probability of each class ``[B, sum of classes]``."""
-        logits = self.model(inputs).float().split(self.classes, dim=1)
-        return torch.cat([scores.softmax(dim=1) for scores in logits], dim=1)
+    def in_units(self, outputs: Tensor) -> Tensor:
+        """Return the probability of each class ``[..., sum of classes]``."""
+        logits = outputs.float().split(self.classes, dim=-1)
+        return torch.cat([scores.softmax(dim=-1) for scores in logits], dim=-1)
 
     def column(self, predicted: Tensor, column: int) -> Tensor:
         """Return the class probabilities of one target ``[B, classes]``."""
