@@ -6,7 +6,7 @@ A weight says what the model used, not what is true of the molecule.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,13 +16,9 @@ from rdkit.Chem import rdFingerprintGenerator
 from torch import Tensor, nn
 
 from molgraph.molecules.fingerprints import MORGAN_BITS, MORGAN_RADIUS
-from molgraph.molecules.smiles import parse
+from molgraph.molecules.smiles import Standardization, parse
 from molgraph.nn.graph import Features, GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
-
-if TYPE_CHECKING:
-    from molgraph.molecules.baselines import Baseline
-    from molgraph.molecules.predictor import GraphPredictor
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +61,32 @@ class NoAttention(ValueError):
     """The model has no attention weights to show."""
 
 
-def explain_graph(model: "GraphPredictor", smiles: str, way: str, output: int) -> Explanation:
+class FingerprintModel(Protocol):
+    """What an explanation needs of a baseline."""
+
+    standardization: Standardization
+
+    def featurizer(self) -> Any:
+        """Return the function that reads SMILES."""
+        ...
+
+    def __call__(self, features: Any) -> Tensor:
+        """Predict ``[B, outputs]``."""
+        ...
+
+
+class GraphModel(FingerprintModel, Protocol):
+    """What an explanation needs of a graph predictor."""
+
+    readout: nn.Module
+
+    @property
+    def encoder(self) -> nn.Module:
+        """Graph to node rows."""
+        ...
+
+
+def explain_graph(model: GraphModel, smiles: str, way: str, output: int) -> Explanation:
     """Explain a graph model's prediction of one valid SMILES.
 
     Args:
@@ -79,12 +100,12 @@ def explain_graph(model: "GraphPredictor", smiles: str, way: str, output: int) -
     """
     mol = parse(smiles, model.standardization)
     encoded, _ = model.featurizer()([smiles])
-    batch = encoded.batch([0]).to(next(model.parameters()).device)
+    batch = encoded.batch([0]).to(next(model.encoder.parameters()).device)
     with evaluating(model):
         return _graph_attention(model, mol, batch) if way == ATTENTION else _graph_gradient(model, mol, batch, output)
 
 
-def _graph_gradient(model: "GraphPredictor", mol: Chem.Mol, batch: GraphBatch, output: int) -> Explanation:
+def _graph_gradient(model: GraphModel, mol: Chem.Mol, batch: GraphBatch, output: int) -> Explanation:
     nodes, edges = (part.rows().detach().requires_grad_() for part in (batch.node_features, batch.edge_features))
     inputs = [nodes, edges]
     batch = replace(batch, node_features=Features(nodes), edge_features=Features(edges))
@@ -100,7 +121,7 @@ def _graph_gradient(model: "GraphPredictor", mol: Chem.Mol, batch: GraphBatch, o
     return Explanation(mol, GRADIENT, "gradient x input of atoms and bonds", _array(atoms), bonds, rest)
 
 
-def _graph_attention(model: "GraphPredictor", mol: Chem.Mol, batch: GraphBatch) -> Explanation:
+def _graph_attention(model: GraphModel, mol: Chem.Mol, batch: GraphBatch) -> Explanation:
     edges: list[Tensor] = []
     nodes: list[Tensor] = []
 
@@ -139,7 +160,7 @@ def _by_bond(mol: Chem.Mol, batch: GraphBatch, values: Tensor, reduce: Any) -> F
     return bonds
 
 
-def explain_fingerprint(model: "Baseline", smiles: str, way: str, output: int) -> Explanation:
+def explain_fingerprint(model: FingerprintModel, smiles: str, way: str, output: int) -> Explanation:
     """Explain a fingerprint model: how the prediction changes when the substructures around an atom are taken away.
 
     A forest has no gradient, so the difference is taken itself (Riniker & Landrum, J. Cheminf. 5, 43, 2013).
@@ -190,7 +211,7 @@ def gradient_times_input(output: Tensor, inputs: Sequence[Tensor]) -> list[Tenso
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     """Within the context the model is in evaluation mode, and gradients are recorded."""
     was_training = model.training
     model.eval()

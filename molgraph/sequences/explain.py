@@ -5,7 +5,7 @@ model + SMILES -> a weight for each token -> Explanation (molecules.explain)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,14 +21,33 @@ from molgraph.molecules.explain import (
 )
 from molgraph.molecules.smiles import parse
 from molgraph.sequences.batch import Memory, TokenBatch
+from molgraph.sequences.pooling import Pooling
+from molgraph.sequences.reading import EncodedSmiles, Reading, SmilesBatch
 from molgraph.sequences.tokenizer import SPECIAL, atoms_of_tokens, split
 from molgraph.sequences.transformer import TransformerEncoder
 
-if TYPE_CHECKING:
-    from molgraph.sequences.predictor import SequencePredictor
+
+class SequenceModel(Protocol):
+    """What an explanation needs of a sequence predictor."""
+
+    pooling: Pooling
+    reading: Reading
+
+    @property
+    def encoder(self) -> nn.Module:
+        """Tokens to `Memory`."""
+        ...
+
+    def encode(self, smiles: list[str], *, average: int) -> EncodedSmiles:
+        """Molecules to tokens."""
+        ...
+
+    def __call__(self, batch: SmilesBatch) -> Tensor:
+        """Predictions [B, outputs]."""
+        ...
 
 
-def explain_sequence(model: SequencePredictor, smiles: str, way: str, output: int) -> Explanation:
+def explain_sequence(model: SequenceModel, smiles: str, way: str, output: int) -> Explanation:
     """Explains a sequence model's prediction of one SMILES, read once and as it is given.
 
     Args:
@@ -41,7 +60,7 @@ def explain_sequence(model: SequencePredictor, smiles: str, way: str, output: in
         NoAttention: if the model has no attention weights.
     """
     encoded = model.encode([smiles], average=1)
-    batch = encoded.batch([0]).to(next(model.parameters()).device)
+    batch = encoded.batch([0]).to(next(model.encoder.parameters()).device)
     text, notation = encoded.smiles[0], model.reading.notation
     tokens = [SPECIAL[1], *split(text, notation), SPECIAL[2]]
     with evaluating(model):
@@ -72,7 +91,7 @@ def _atoms(text: str, notation: str) -> list[int]:
     return atoms
 
 
-def _gradient(model: SequencePredictor, batch: Any, output: int) -> np.ndarray:
+def _gradient(model: SequenceModel, batch: SmilesBatch, output: int) -> np.ndarray:
     """Gradient x embedding of each token [T]."""
     kept: list[Tensor] = []
     embedding = next(module for module in model.encoder.modules() if isinstance(module, nn.Embedding))
@@ -84,7 +103,7 @@ def _gradient(model: SequencePredictor, batch: Any, output: int) -> np.ndarray:
     return gradient_times_input(predicted[0, output], kept)[0][0].double().cpu().numpy()
 
 
-def _attention(model: SequencePredictor, source: TokenBatch) -> tuple[np.ndarray, np.ndarray, str]:
+def _attention(model: SequenceModel, source: TokenBatch) -> tuple[np.ndarray, np.ndarray, str]:
     """The weight of each token [T], the maps [L, T, T] (or [1, 1, T]), and how they came about."""
     with torch.no_grad():
         memory = model.encoder(source)
@@ -102,7 +121,7 @@ def _attention(model: SequencePredictor, source: TokenBatch) -> tuple[np.ndarray
     return alone, alone[None, None], "attention of the pooling"
 
 
-def _pooled(model: SequencePredictor, memory: Memory) -> Tensor | None:
+def _pooled(model: SequenceModel, memory: Memory) -> Tensor | None:
     """The weight of each token in the pooling [T], None if it does not attend."""
     return model.pooling.weights(memory)[0] if model.pooling.attends else None
 
