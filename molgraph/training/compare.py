@@ -108,6 +108,8 @@ def read_run(folder: Path) -> Run:
     if not (folder / "results.json").is_file():
         raise ValueError(f"{folder} has no results.json: it did not finish; `molgraph resume {folder}` does the rest")
     results = json.loads((folder / "results.json").read_text(), object_hook=_with_nan)
+    if "validation" in results and "test" not in results:
+        raise ValueError(f"{folder} is a comparison itself; its table is comparison.md, and its runs lie below it")
     if results.get("monitor") not in MEASURES:
         raise ValueError(f"{folder} is judged by {results.get('monitor')!r}; compare knows {', '.join(MEASURES)}")
     with (folder / "predictions.csv").open(newline="") as file:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from molgraph.training.budget import match
 from molgraph.training.checkpoint import load_checkpoint
+from molgraph.training.compare import compare
 from molgraph.training.config import CONF
 from molgraph.training.run import resume, train
 
@@ -79,6 +80,12 @@ def test_reading_again_keeps_the_weights_and_changes_the_prediction(study):
     assert all(torch.equal(left["task"][name], right["task"][name]) for name in left["task"])
     assert yaml.safe_load(right["state"])["model"]["reading"]["average"] == 3
     assert (first / "predictions.csv").read_text() != (again / "predictions.csv").read_text()
+
+
+def test_a_comparison_is_not_taken_for_a_run(study):
+    with pytest.raises(ValueError, match="is a comparison itself"):
+        compare([study])
+    assert len(compare(sorted(study.glob("*_seed_1")))[1]) == 4
 
 
 def test_what_is_finished_is_not_repeated(study):
