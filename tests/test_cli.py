@@ -369,12 +369,14 @@ def test_the_spread_over_random_writings_is_an_uncertainty(tables, tmp_path, cap
     capsys.readouterr()
     main(["predict", str(folder), "CCCCO", "C1CC"])
     assert "spread" in capsys.readouterr().out
-    source = write_table(tmp_path / "in.csv", ["smiles"], [["CCCCO"], ["C1CC"]])
+    source = write_table(tmp_path / "in.csv", ["smiles"], [["CCCCO"], ["C1CC"], ["CC[Si]CBr"]])
     main(["predict", str(folder), "-i", str(source), "-o", str(tmp_path / "out.csv")])
     rows = rows_of(tmp_path / "out.csv")
-    assert list(rows[0]) == ["smiles", "y_predicted", "toxic_predicted", "y_spread", "toxic_spread", "error"]
+    columns = ["y_predicted", "toxic_predicted", "y_spread", "toxic_spread", "unknown_tokens", "error"]
+    assert list(rows[0]) == ["smiles", *columns]
     assert float(rows[0]["y_spread"]) == pytest.approx(first.spread[0], rel=1e-2)
     assert rows[1]["y_spread"] == "" and "ring" in rows[1]["error"]
+    assert rows[2]["unknown_tokens"] == "[Si] Br" and rows[2]["y_predicted"]
 
 
 def test_evaluate_finds_the_error_of_the_test_part_again(run, tmp_path, capsys):

@@ -64,6 +64,8 @@ def _print_predictions(model: Any, smiles: list[str]) -> None:
     titles = [f"{name} [{unit}]" if unit else name for name, unit in zip(model.names, model.units, strict=True)]
     if model.averages:
         titles += [f"{name} spread" for name in model.names]
+    if model.reads_tokens:
+        titles.append("unknown tokens")
     for title in titles if not model.classes else model.columns()[:-1]:
         table.add_column(title, justify="right")
     if any(prediction.error for prediction in predictions):

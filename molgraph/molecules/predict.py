@@ -44,6 +44,8 @@ class Prediction:
     """Why there is none."""
     spread: list[float] | None = None
     """Standard deviation of each value over the random writings that a sequence model has averaged, else None."""
+    unknown: str = ""
+    """Tokens of the SMILES that a sequence model has not seen in training, and has read as ``<unk>``."""
 
 
 class TrainedModel:
@@ -81,6 +83,7 @@ class TrainedModel:
         set_precision("auto", self.device)
         self.task = self._restore(content["task"])
         self.averages = getattr(self.task.model, "averages", False)
+        self.reads_tokens = hasattr(self.task.model, "vocabulary")
         self.featurizer: Any = self.task.model.featurizer()  # type: ignore[operator]
 
     def _restore(self, weights: dict[str, Tensor]) -> Supervised:
@@ -109,14 +112,15 @@ class TrainedModel:
         return predictions
 
     def _predict_chunk(self, smiles: Sequence[str], encoded: Any, errors: dict[int, str]) -> list[Prediction]:
-        values = iter(self._values(encoded))
+        values = enumerate(self._values(encoded))
+        unknown = encoded.unknown if self.reads_tokens else {}
         predictions = []
         for row, text in enumerate(smiles):
             if row in errors:
                 predictions.append(Prediction(text, None, errors[row]))
             else:
-                value, spread = next(values)
-                predictions.append(Prediction(text, value, spread=spread))
+                number, (value, spread) = next(values)
+                predictions.append(Prediction(text, value, "", spread, " ".join(unknown.get(number, ()))))
         return predictions
 
     def _values(self, encoded: Any) -> Iterator[tuple[list[float], list[float] | None]]:
@@ -188,14 +192,16 @@ class TrainedModel:
     def columns(self) -> list[str]:
         """Return the columns that a prediction adds to a table, ``error`` last."""
         spreads = [f"{name}_spread" for name in self.names] if self.averages and not self.classes else []
-        return [*prediction_columns(self.names, self.classes), *spreads, "error"]
+        unknown = ["unknown_tokens"] if self.reads_tokens else []
+        return [*prediction_columns(self.names, self.classes), *spreads, *unknown, "error"]
 
     def cells(self, prediction: Prediction) -> list[str]:
         """Return the cells of one prediction, as :meth:`columns` names them."""
         if prediction.values is None:
             return [""] * (len(self.columns()) - 1) + [prediction.error]
         spreads = [f"{value:.3g}" for value in prediction.spread or []] if not self.classes else []
-        return [*prediction_cells(prediction.values, self.classes), *spreads, ""]
+        unknown = [prediction.unknown] if self.reads_tokens else []
+        return [*prediction_cells(prediction.values, self.classes), *spreads, *unknown, ""]
 
 
 def predict_file(

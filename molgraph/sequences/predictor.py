@@ -125,19 +125,15 @@ class SequencePredictor(nn.Module):
             average: in place of `Reading.average`.
 
         Raises:
-            ValueError: if a SMILES is longer than the model reads.
+            ValueError: if a SMILES is longer than the model reads, or does not come back from its tokens as it was.
         """
         reading = self.reading if average is None else replace(self.reading, average=average)
         encoded, errors = SmilesFeaturizer(self.vocabulary, reading, self.standardization)(smiles)
         for row, reason in errors.items():
             raise ValueError(f"row {row}: {smiles[row]!r} cannot be read ({reason})")
-        if console is not None and encoded.unknown:
-            first = min(encoded.unknown)
-            console.print(
-                f"[yellow]{len(encoded.unknown)} molecules have tokens that the training part does not have[/], "
-                f"read as <unk>; the first is row {first}: {', '.join(encoded.unknown[first])}",
-                highlight=False,
-            )
+        checked = self.vocabulary.check(encoded.smiles)
+        if console is not None:
+            console.print(f"tokens: {checked}", highlight=False, markup=False, soft_wrap=True)
         return encoded
 
     def featurizer(self) -> SmilesFeaturizer:

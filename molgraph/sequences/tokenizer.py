@@ -166,7 +166,8 @@ class Vocabulary:
         counts = Counter(token for tokens in unknown.values() for token in tokens)
         strange = ", ".join(f"{token} x{count}" for token, count in counts.most_common(5))
         lost = f"; {len(unknown)} rows with unknown tokens ({strange}), first row {min(unknown)}" if unknown else ""
-        return f"{len(texts)} rows, {len(self)} tokens, round trip exact{lost}"
+        exact = "the molecules are kept" if self.notation == "selfies" else "the round trip is exact"
+        return f"{len(self)} in the vocabulary, {exact} for {len(texts) - len(unknown):,} of {len(texts):,} texts{lost}"
 
     def state(self) -> dict[str, Any]:
         """Plain values that `Vocabulary.restore` turns back into this vocabulary."""

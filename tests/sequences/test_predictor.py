@@ -138,7 +138,7 @@ def test_a_token_unseen_in_training_is_reported_and_predicted():
 def test_unknown_tokens_are_told():
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
     build(SHAPES[4]).encode(["CCO", "C[Si](C)C"], console=console)
-    assert "1 molecules have tokens that the training part does not have" in console.export_text()
+    assert "exact for 1 of 2 texts; 1 rows with unknown tokens ([Si] x1), first row 1" in console.export_text()
 
 
 def test_any_text_is_read_or_told_why_not():

@@ -34,7 +34,7 @@ def test_an_element_of_two_letters_is_one_token():
 def test_encoding_and_decoding_is_exact():
     vocabulary = Vocabulary.build(TRICKY)
     assert [vocabulary.decode(vocabulary.encode(text)) for text in TRICKY] == TRICKY
-    assert "round trip exact" in vocabulary.check(TRICKY)
+    assert "round trip is exact" in vocabulary.check(TRICKY)
 
 
 def test_a_vocabulary_does_not_depend_on_the_order_of_rows_and_comes_back_from_its_state():
@@ -107,4 +107,4 @@ def test_the_reactions_and_the_fragments_round_trip():
         pytest.skip("needs the data folder (MOLGRAPH_DATA)")
     with gzip.open(DATA / "uspto50k_test.csv.gz", "rt") as file:
         texts = [part for line in list(file)[1:] for part in line.strip().split(",")[1:]]
-    assert "round trip exact" in Vocabulary.build(texts).check(texts)
+    assert "round trip is exact" in Vocabulary.build(texts).check(texts)
