@@ -113,7 +113,8 @@ def _predict_file(model: Any, options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from molgraph.molecules.predict import evaluate_file, load
+    from molgraph.molecules.evaluate import evaluate_file
+    from molgraph.molecules.predict import load
 
     evaluate_file(load(options.run, options.device), options.input, options.smiles_column, options.delimiter)
 
