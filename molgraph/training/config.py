@@ -142,14 +142,24 @@ def with_values(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, An
     """
     changed = copy.deepcopy(config)
     for key, value in changes.items():
-        *parents, last = key.split(".")
-        node: Any = changed
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or last not in node:
-            raise ValueError(f"the configuration has no key {key}, and only what is there can be changed")
-        node[last] = value
+        value_at(changed, key)
+        parent, _, last = key.rpartition(".")
+        (value_at(changed, parent) if parent else changed)[last] = value
     return changed
+
+
+def value_at(config: dict[str, Any], key: str) -> Any:
+    """Return the value under a dotted key.
+
+    Raises:
+        ValueError: a key that the configuration does not have.
+    """
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            raise ValueError(f"the configuration has no key {key}, and only what is there can be changed")
+        node = node[part]
+    return node
 
 
 def read_config(run: Path) -> dict[str, Any]:

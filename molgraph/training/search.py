@@ -57,23 +57,34 @@ class Range:
         return generator.uniform(low, high)
 
 
+REDRAWS = 100
+"""Attempts to draw settings that were not tried yet."""
+
+
 class Sampler(ABC):
-    """Proposes settings; the first trial is always the model as it is configured.
+    """Proposes settings; the first trial is always the model as it is configured, and none is tried twice.
 
     Args:
         space: keys of the configuration, and the range of each.
+        start: value of each key as it is configured.
         seed: repeats the proposals.
         mode: ``min`` or ``max``, which way a score is better.
     """
 
-    def __init__(self, space: dict[str, Any], seed: int, mode: str) -> None:
+    def __init__(self, space: dict[str, Any], start: Settings, seed: int, mode: str) -> None:
         self.space = {key: Range.read(key, node) for key, node in space.items()}
-        self.seed, self.mode, self.asked = seed, mode, 0
+        self.start, self.seed, self.mode = start, seed, mode
+        self.asked: list[Settings] = []
 
     def ask(self) -> Settings:
-        """Return what the next trial changes."""
-        self.asked += 1
-        return {} if self.asked == 1 else self.propose()
+        """Return the settings of the next trial; a small space repeats itself once it is used up."""
+        settings = self.propose() if self.asked else dict(self.start)
+        for _ in range(REDRAWS):
+            if settings not in self.asked:
+                break
+            settings = self.propose()
+        self.asked.append(settings)
+        return settings
 
     @abstractmethod
     def propose(self) -> Settings:
@@ -87,8 +98,8 @@ class Sampler(ABC):
 class RandomSampler(Sampler):
     """Random search (Bergstra & Bengio 2012)."""
 
-    def __init__(self, space: dict[str, Any], seed: int, mode: str) -> None:
-        super().__init__(space, seed, mode)
+    def __init__(self, space: dict[str, Any], start: Settings, seed: int, mode: str) -> None:
+        super().__init__(space, start, seed, mode)
         self.generator = np.random.default_rng(seed)
 
     def propose(self) -> Settings:
@@ -103,8 +114,8 @@ class TreeSampler(Sampler):
         ModuleNotFoundError: Optuna is not installed.
     """
 
-    def __init__(self, space: dict[str, Any], seed: int, mode: str) -> None:
-        super().__init__(space, seed, mode)
+    def __init__(self, space: dict[str, Any], start: Settings, seed: int, mode: str) -> None:
+        super().__init__(space, start, seed, mode)
         try:
             import optuna
         except ModuleNotFoundError as error:
@@ -139,7 +150,7 @@ class TreeSampler(Sampler):
 SAMPLERS: dict[str, type[Sampler]] = {"random": RandomSampler, "tpe": TreeSampler}
 
 
-def sampler(kind: str, space: dict[str, Any], seed: int, mode: str) -> Sampler:
+def sampler(kind: str, space: dict[str, Any], start: Settings, seed: int, mode: str) -> Sampler:
     """Return the sampler called ``random`` or ``tpe``.
 
     Raises:
@@ -148,4 +159,4 @@ def sampler(kind: str, space: dict[str, Any], seed: int, mode: str) -> Sampler:
     """
     if kind not in SAMPLERS:
         raise ValueError(f"task.budget.sampler={kind!r} is unknown; use {' or '.join(SAMPLERS)}")
-    return SAMPLERS[kind](space, seed, mode)
+    return SAMPLERS[kind](space, start, seed, mode)

@@ -18,7 +18,7 @@ from molgraph.training.budget import Budget, match
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.compare import compare
 from molgraph.training.comparison_page import show, write
-from molgraph.training.config import check_keys, instantiate, with_values
+from molgraph.training.config import check_keys, instantiate, value_at, with_values
 from molgraph.training.experiment import Experiment
 from molgraph.training.run import train
 from molgraph.training.search import Settings, sampler
@@ -140,9 +140,9 @@ class Study(Experiment):
 
     def _tune(self, label: str, candidate: Candidate, config: dict[str, Any]) -> None:
         """Try settings; a model without a search space has one trial."""
-        search = None
+        start = {key: value_at(config, key) for key in candidate.search}
+        search = sampler(self.budget.sampler, candidate.search, start, self.seed, "min")
         for number in range(self.budget.trials if candidate.search else 1):
-            search = search or sampler(self.budget.sampler, candidate.search, self.seed, "min")
             settings = search.ask()
             folder = self._place(label, f"trial_{number}")
             width = self._width(label, candidate, with_values(config, settings))
@@ -154,7 +154,7 @@ class Study(Experiment):
             )
             self.trials.append(trial)
             changed = ", ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in settings.items())
-            self._say(label, f"trial {number + 1} ({changed or 'as configured'})", results)
+            self._say(label, f"trial {number + 1}" + (f" ({changed})" if changed else ""), results)
 
     def _best(self, label: str) -> Trial:
         trials = [trial for trial in self.trials if trial.candidate == label]

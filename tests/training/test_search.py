@@ -12,8 +12,11 @@ SPACE = {
 }
 
 
+START = {"trainer.optimizer.learning_rate": 1e-3, "model.layers": 3, "model.dropout": 0.1}
+
+
 def asked(kind, count, seed=0, score=lambda settings: 0.0):
-    made = sampler(kind, SPACE, seed, "min")
+    made = sampler(kind, SPACE, START, seed, "min")
     proposals = []
     for _ in range(count):
         settings = made.ask()
@@ -27,7 +30,7 @@ def test_the_first_trial_is_the_model_as_configured_and_a_seed_repeats_the_other
     if kind == "tpe":
         pytest.importorskip("optuna")
     first = asked(kind, 6)
-    assert first[0] == {}
+    assert first[0] == START
     assert first == asked(kind, 6)
     assert first[1:] != asked(kind, 6, seed=1)[1:]
     for settings in first[1:]:
@@ -46,7 +49,7 @@ def test_the_parzen_estimator_learns_from_scores():
     pytest.importorskip("optuna")
 
     def miss(settings):
-        return abs(math.log10(settings["trainer.optimizer.learning_rate"]) + 3) if settings else 1.0
+        return abs(math.log10(settings["trainer.optimizer.learning_rate"]) + 2.5)
 
     def late(kind):
         return np.mean([miss(settings) for seed in range(5) for settings in asked(kind, 30, seed, miss)[15:]])
@@ -66,9 +69,17 @@ def test_the_parzen_estimator_learns_from_scores():
 )
 def test_a_space_that_cannot_be_read_is_named(node, message):
     with pytest.raises(ValueError, match=f"search over model.width .*{message}"):
-        sampler("random", {"model.width": node}, 0, "min")
+        sampler("random", {"model.width": node}, {}, 0, "min")
 
 
 def test_an_unknown_sampler_is_named():
     with pytest.raises(ValueError, match=r"task\.budget\.sampler='grid' is unknown; use random or tpe"):
-        sampler("grid", SPACE, 0, "min")
+        sampler("grid", SPACE, START, 0, "min")
+
+
+def test_nothing_is_tried_twice_while_there_is_something_new():
+    space, start = {"model.layers": {"choices": [1, 2, 3, 4]}}, {"model.layers": 2}
+    made = sampler("random", space, start, 0, "min")
+    tried = [made.ask()["model.layers"] for _ in range(4)]
+    assert tried[0] == 2 and sorted(tried) == [1, 2, 3, 4]
+    assert made.ask()["model.layers"] in (1, 2, 3, 4)
