@@ -30,6 +30,9 @@ PROPERTIES: dict[str, tuple[Callable[[Chem.Mol], float], str]] = {
 }
 """Properties by name: how to compute one, and what it is with its unit."""
 
+UNITS = {"weight": "g/mol", "tpsa": "Å²"}
+"""Units of the properties that have one."""
+
 ATOM_PROPERTIES: dict[str, Callable[[Chem.Mol], list[float]]] = {
     "logp": lambda mol: [contribution for contribution, _ in rdMolDescriptors._CalcCrippenContribs(mol)],
     "charge": lambda mol: _gasteiger(mol),

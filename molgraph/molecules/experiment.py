@@ -180,6 +180,10 @@ class PropertyExperiment(Experiment):
             if np.isnan(values).all():
                 raise ValueError(f"the training part has no value of {target.name}; leave it out of data.targets")
         outputs = sum(map(len, self.table.classes)) if self.table.kind == "multiclass" else len(self.table.targets)
+        if "_target_" not in self.model_config:
+            raise ValueError(
+                f"this model ({', '.join(self.model_config)}) predicts no property; it is for task=translate"
+            )
         predictor = locate(self.model_config["_target_"])
         options = {key: value for key, value in self.model_config.items() if key != "_target_"}
         smiles = [self.table.smiles[index] for index in train]

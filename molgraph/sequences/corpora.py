@@ -158,10 +158,14 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
     """Reads columns of a CSV file (gzipped or not, names in any case), or the lines of a file that is no CSV.
 
     Raises:
-        ValueError: if a column is missing.
+        ValueError: if a column is missing, or several are asked of a file of lines.
     """
     with open_text(path) as file:
         if not is_table(path):
+            if len(columns) > 1:
+                raise ValueError(
+                    f"{path} has one text a line and no columns {', '.join(columns)}; that takes a CSV file"
+                )
             yield from ((line.split()[0],) for line in file if line.strip())
             return
         reader = csv.reader(file)

@@ -164,7 +164,10 @@ class RecurrentDecoder(Decoder):
                 context = self.summary(memory.summary)
                 extra = context if extra is None else extra + context
             flat = torch.tanh(self.first(memory.summary))
-            keys = None if self.score is None else self.score.keys(memory.states)
+            if self.score is not None:
+                keys = self.score.keys(memory.states)
+                # In autocast the states would otherwise be cast, and the copy kept for the gradient, at every step.
+                memory = replace(memory, states=memory.states.to(keys.dtype))
         extra = self.out.weight.new_zeros(rows, width) if extra is None else extra
         parts = iter(flat.split(width, dim=1))
         layers = tuple(tuple(next(parts) for _ in range(count)) for count in self.parts)

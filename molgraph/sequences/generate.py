@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from molgraph.molecules.chemistry import PROPERTIES, draw_grid, properties
+from molgraph.molecules.chemistry import PROPERTIES, UNITS, draw_grid, properties
 from molgraph.sequences.generator import Choosing, Condition, Generator
 from molgraph.sequences.metrics import (
     Generated,
@@ -41,7 +41,9 @@ def generate(
     with_fcd: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """What `molgraph generate` does: writes molecules, and beside the table `NAME.json` and `NAME.png`.
+    """What `molgraph generate` does: writes molecules, and beside the table metrics (`NAME.json`) and pictures.
+
+    The log-likelihood of a molecule is that of what follows the start.
 
     Args:
         run: run folder of a language model.
@@ -72,7 +74,7 @@ def generate(
     if with_fcd:
         metrics |= frechet_chemnet_distance(generated.valid, reference)
     if wanted is not None and generated.valid:
-        metrics["asked"] = _asked(generated, generator.conditions, wanted)
+        metrics["asked"] = _asked(generated, generator.conditions, wanted, out.parent, f"{out.stem}_")
     if generated.valid:
         draw_grid(generated.valid[:25], out.with_suffix(".png"))
     out.with_suffix(".json").write_text(json.dumps(metrics, indent=2) + "\n")
@@ -112,30 +114,30 @@ def _compare(generated: Generated, reference: Sequence[str], path: Path) -> dict
     ours, theirs = generated.valid[:2000], list(reference[:2000])
     if len(ours) < 20 or len(theirs) < 20:
         return {}
-    draw_distributions(properties(ours, COMPARED), properties(theirs, COMPARED), COMPARED, path)
+    labels = [_label(name) for name in COMPARED]
+    draw_distributions(properties(ours, COMPARED), properties(theirs, COMPARED), labels, path)
     return property_distances(ours, theirs, COMPARED)
 
 
 def _asked(
-    generated: Generated, conditions: Sequence[Condition], wanted: np.ndarray, folder: Path | None = None
+    generated: Generated, conditions: Sequence[Condition], wanted: np.ndarray, folder: Path, prefix: str = ""
 ) -> dict[str, dict[str, float]]:
-    """How well each property that can be computed meets what was asked for."""
+    """How well each property that can be computed meets what was asked for; draws each as `PREFIXasked_NAME.png`."""
     valid = np.array([bool(text) for text in generated.canonical])
     scores = {}
-    for column, condition in enumerate(conditions):
-        if condition.name not in PROPERTIES:
+    for column, name in enumerate(condition.name for condition in conditions):
+        if name not in PROPERTIES:
             continue
         asked = np.broadcast_to(wanted[:, column], len(valid))[valid]
-        got = properties(generated.valid, [condition.name])[:, 0]
-        scores[condition.name] = asked_and_got(asked, got) | {
-            "asked_mean": float(asked.mean()),
-            "got_mean": float(got.mean()),
-        }
-        if folder is not None and len(asked) > 1:
-            draw_asked_and_got(
-                asked, got, condition.name, scores[condition.name], folder / f"asked_{condition.name}.png"
-            )
+        got = properties(generated.valid, [name])[:, 0]
+        scores[name] = asked_and_got(asked, got)
+        if len(asked):
+            draw_asked_and_got(asked, got, _label(name), scores[name], folder / f"{prefix}asked_{name}.png")
     return scores
+
+
+def _label(name: str) -> str:
+    return f"{name} [{UNITS[name]}]" if name in UNITS else name
 
 
 def write_table(path: Path, generated: Generated, log_probs: Sequence[float], known: np.ndarray | None) -> None:
@@ -163,7 +165,7 @@ def show(metrics: dict[str, Any], console: Console) -> None:
             )
     for name, score in metrics.get("asked", {}).items():
         for key, value in score.items():
-            table.add_row(f"{name} {key}", f"{value:.3f}")
+            table.add_row(f"{name} {key}", f"{value:.0f}" if key == "n" else f"{value:.3f}")
     for reason, count in list(metrics.get("invalid_reasons", {}).items())[:5]:
         table.add_row(f"invalid: {reason}", str(count))
     console.print(table)

@@ -171,7 +171,9 @@ class Generator:
             value = asked.get(condition.name, condition.mean)
             if not condition.low <= value <= condition.high:
                 reach = f"from {condition.low:.3g} to {condition.high:.3g}"
-                raise ValueError(f"{condition.name}={value:g} cannot be reached: the training molecules go {reach}")
+                raise ValueError(
+                    f"{condition.name}={value:g} cannot be reached: the training molecules go {reach}; ask within that"
+                )
         missing = [c for c in self.conditions if c.name not in asked]
         notes = [f"{c.name} is not asked for; the training mean {c.mean:.3g} is taken" for c in missing]
         return np.array([[asked.get(c.name, c.mean) for c in self.conditions]]), notes

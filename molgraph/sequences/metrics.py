@@ -76,7 +76,8 @@ def generation_metrics(
         reference: held-out molecules, canonical, for similarities.
 
     Returns:
-        `valid` (of all), `unique@1000` and `unique@10000` (of that many valid ones, or of all if there are fewer),
+        `valid` (of all), `unique@1000` and `unique@10000` (of that many valid ones, or of all if there are fewer; the
+        second only with more than 1000),
         `novelty` (of the unique valid ones), `internal_diversity` (1 - mean Tanimoto), `scaffold_similarity`,
         `fragment_similarity` (cosines of counts), `nearest_similarity` (Tanimoto to the nearest of the reference),
         `n_valid` and `n_compared`.
@@ -87,7 +88,8 @@ def generation_metrics(
     if not valid:
         return result
     for count in (1000, 10_000):
-        result[f"unique@{count}"] = len(set(valid[:count])) / len(valid[:count])
+        if count == 1000 or len(valid) > 1000:  # a small sample is no measure of the larger one
+            result[f"unique@{count}"] = len(set(valid[:count])) / len(valid[:count])
     unique = list(dict.fromkeys(valid))
     if known is not None:
         result["novelty"] = float(1 - is_known(unique, known).mean())
@@ -174,15 +176,14 @@ def cosine(first: Counter[str], second: Counter[str]) -> float:
 
 
 def asked_and_got(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
-    """How well asked-for values [M] are met: R², mean absolute error and their number."""
-    if len(asked) < 2:
-        return {"n": float(len(asked))}
-    residual, spread = np.square(got - asked).sum(), np.square(asked - asked.mean()).sum()
-    return {
-        "r2": float(1 - residual / spread) if spread else math.nan,
-        "mae": float(np.abs(got - asked).mean()),
-        "n": float(len(asked)),
-    }
+    """How well asked-for values [M] are met: their number, the mean absolute error and, where they differ, R²."""
+    if not len(asked):
+        return {"n": 0.0}
+    result = {"n": float(len(asked)), "mae": float(np.abs(got - asked).mean())}
+    result |= {"asked_mean": float(asked.mean()), "got_mean": float(got.mean())}
+    if np.ptp(asked) > 0:
+        result["r2"] = float(1 - np.square(got - asked).sum() / np.square(asked - asked.mean()).sum())
+    return result
 
 
 def comparable(text: str, is_smiles: bool = True) -> str:

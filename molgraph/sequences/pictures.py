@@ -70,16 +70,29 @@ def draw_token_map(tokens: Sequence[str], weights: np.ndarray, path: Path, title
 
 
 def draw_asked_and_got(asked: np.ndarray, got: np.ndarray, name: str, score: Mapping[str, float], path: Path) -> Figure:
-    """Draws the value of each generated molecule over the value that was asked for."""
+    """Draws the value of each generated molecule over the value that was asked for; a histogram if that was only one.
+
+    Args:
+        asked: values [M].
+        got: values of the molecules [M].
+        name: of the property, with its unit.
+        score: of `metrics.asked_and_got`.
+        path: where to write.
+    """
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter(asked, got, s=8, alpha=0.4, edgecolors="none")
-    ends = [float(min(asked.min(), got.min())), float(max(asked.max(), got.max()))]
-    axes.plot(ends, ends, color="0.4", linewidth=1)
-    axes.set(xlabel=f"{name} asked for", ylabel=f"{name} of the molecule")
-    axes.set_title(
-        f"R² {score.get('r2', np.nan):.2f}, MAE {score.get('mae', np.nan):.2f}, n = {len(asked)}", fontsize=10
-    )
+    axes, scores = figure.subplots(), [f"MAE {score['mae']:.2f}", f"n = {len(asked)}"]
+    if "r2" in score:
+        axes.scatter(asked, got, s=8, alpha=0.4, edgecolors="none")
+        ends = [float(min(asked.min(), got.min())), float(max(asked.max(), got.max()))]
+        axes.plot(ends, ends, color="0.4", linewidth=1)
+        axes.set(xlabel=f"{name} asked for", ylabel=f"{name} of the molecule")
+        scores.insert(0, f"R² {score['r2']:.2f}")
+    else:
+        axes.hist(got, 40, color="0.75")
+        axes.axvline(float(asked[0]), linewidth=1.6, label="asked for")
+        axes.set(xlabel=f"{name} of the molecule", ylabel="molecules")
+        axes.legend(fontsize=8)
+    axes.set_title(", ".join(scores), fontsize=10)
     figure.savefig(path, dpi=120)
     return figure
 

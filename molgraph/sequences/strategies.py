@@ -92,7 +92,9 @@ class Sampling:
         device: torch.device | str = "cpu",
     ) -> None:
         if temperature <= 0:
-            raise ValueError(f"temperature is {temperature}; it has to be positive (for 0 use greedy)")
+            raise ValueError(
+                f"temperature is {temperature}; it has to be positive; a beam of 1 takes the most probable token always"
+            )
         if not 0 < top_p <= 1 or top_k < 0:
             raise ValueError(f"top_p={top_p} has to lie in (0, 1] and top_k={top_k} must not be negative")
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p

@@ -100,6 +100,7 @@ class TranslationExperiment(Experiment):
         train, val = self._keep("train"), self._keep("val")
         self.target = Vocabulary.build((target for _, target in kept_rows(train)), self._notation(source=False))
         self.source = self._make_source(train)
+        self.largest = max(len(self.source.labels(source)[0]) for source, _ in kept_rows(train))
         self.train = self._batches(train, batch_size)
         self.val = replace(self._batches(val, 4 * batch_size), shuffle=False)
         self.encoder = self.source.make_encoder()
@@ -162,6 +163,7 @@ class TranslationExperiment(Experiment):
             "source": self.source.state(),
             "target": self.target.state(),
             "longest": self.longest,
+            "largest": self.largest,
         }
 
     def report(self, folder: Path) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Translator:
     """What is read and written."""
     longest: int
     """Tokens at most, of a target and of a source that is a text."""
+    largest: int = 0
+    """Tokens or atoms of the largest source of the training part; 0 if that is not known."""
 
     @classmethod
     def load(cls, run: Path, device: str = "auto") -> Translator:
@@ -62,7 +64,7 @@ class Translator:
         pair = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
         pair.load_state_dict(content["task"])
         pair.to(choose_device(device)).eval()
-        return cls(encoder, decoder, source, target, Direction.named(state["direction"]), longest)
+        return cls(encoder, decoder, source, target, Direction.named(state["direction"]), longest, state["largest"])
 
     def translate(self, sources: Sequence[str], beam: int = 5, batch_size: int = 64) -> list[list[tuple[str, float]]]:
         """Candidates of each source, the best first, with their log-probabilities.
@@ -105,6 +107,9 @@ class Translator:
         if self.direction.reads_smiles:
             reason = canonicalize_all([text])[0][1]
             notes += [f"it is not a SMILES ({reason}) and is read as a text"] if reason else []
+        count = len(self.source.labels(text)[0])
+        if 0 < self.largest < count:
+            notes.append(f"it is larger than any source of the training part ({count} tokens or atoms, {self.largest})")
         return text, notes
 
     def attention(self, source: str, target: str) -> torch.Tensor:

@@ -58,12 +58,15 @@ class Watch(threading.Thread):
 
     def __init__(self):
         super().__init__(daemon=True)
-        self.peak = 0
+        self.peak = self.told = 0
 
     def run(self):
         while True:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a worker ended while it was looked at
                 self.peak = max(self.peak, sum(proportional(pid) for pid in family(os.getpid())))
+            if self.peak > self.told + 50e6:
+                self.told = self.peak
+                print(f"peak so far {self.peak / 1e9:.2f} GB", flush=True)
             time.sleep(0.2)
 
 

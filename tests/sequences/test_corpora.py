@@ -43,6 +43,8 @@ def test_columns_are_found_in_any_case_and_lines_need_no_header(tmp_path):
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match="no column price; it has name, smiles"):
         list(read_rows(a_file(tmp_path), ("price",)))
+    with pytest.raises(ValueError, match="one text a line and no columns reactants, product; that takes a CSV"):
+        next(open_texts({"name": "moses_fragments"}, ("reactants", "product")).rows("train"))
     with pytest.raises(ValueError, match="no corpus 'chembl'; there are moses_fragments"):
         open_texts({"name": "chembl"})
     with pytest.raises(ValueError, match=r"data.path=nowhere.csv does not exist"):

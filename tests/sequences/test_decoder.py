@@ -124,3 +124,17 @@ def test_steps_beyond_the_cache_are_refused():
     _, state = decoder.step(torch.tensor([1]), decoder.start(1, 1))
     with pytest.raises(ValueError, match="started for 1 steps"):
         decoder.step(torch.tensor([1]), state)
+
+
+@pytest.mark.parametrize("kind", ["additive", "dot"])
+def test_in_autocast_the_states_of_the_source_are_cast_once_and_not_at_every_step(kind):
+    decoder, memory, copies = make(RecurrentShape("gru", 16, 1, attention=kind), WIDTH), a_memory(), set()
+
+    def keep(tensor):
+        if tensor.shape == memory.states.shape:
+            copies.add(tensor.data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
+        decoder(torch.randint(4, VOCABULARY, (3, 20)), memory)
+    assert len(copies) <= 2

@@ -105,6 +105,17 @@ def test_a_gradient_reaches_every_parameter(readout):
     assert [name for name in without if "score" not in name] == []
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_it_trains_in_bfloat16(shape):
+    model = translator(shape)
+    task = TranslationTask(model.encoder, model.decoder).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = task.loss(the_batch())
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in task.parameters())
+
+
 @pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2]], ids=str)
 def test_it_overfits_eight_molecules(shape):
     model = translator(shape)

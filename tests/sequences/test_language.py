@@ -110,6 +110,17 @@ def test_a_conditional_run_reports_asked_and_got(runs):
     assert len(generator.write(7, wanted=values)) == 7
 
 
+def test_asking_for_a_value_is_scored_and_drawn(runs, tmp_path):
+    out = tmp_path / "wish.csv"
+    metrics = generate(runs / "conditional", 200, asked={"logp": 1.5, "weight": 150}, out=out, console=QUIET)
+    assert metrics["n_valid"] > 0
+    assert metrics["asked"]["logp"]["asked_mean"] == 1.5
+    assert metrics["asked"]["logp"]["n"] == metrics["n_valid"]
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"wish.csv", "wish.json", "wish.png", "wish_asked_logp.png", "wish_asked_weight.png"} <= written
+    assert "NaN" not in (tmp_path / "wish.json").read_text()
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -175,6 +186,20 @@ def test_a_column_of_the_file_can_be_a_condition(tmp_path):
 def test_a_corpus_without_validation_rows_is_refused(tmp_path):
     with pytest.raises(ValueError, match="to validate"):
         LanguageExperiment({"name": "moses_fragments", "val": 0.0}, {"shape": GRU}, 0, tmp_path, QUIET)
+
+
+def test_what_a_training_leaves_out_is_said(tmp_path):
+    path = tmp_path / "own.csv"
+    rows = ["CCO,1.0", "CCN,2.0", "CC(C)O,3.0"] * 40 + ["C1CC,1", ",1", "C" * 60 + ",1", "CCCl,none", "CCBr"]
+    path.write_text("smiles,value\n" + "\n".join(rows) + "\n")
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    values = config(GRU)["model"]
+    data = {"path": str(path), "columns": ["smiles"], "val": 0.1, "test": 0.0}
+    experiment = LanguageExperiment(data, values, 0, tmp_path, console, conditions=["value"])
+    assert len(experiment.train.corpus) + len(experiment.val.corpus) == 120
+    said = console.export_text()
+    for part in ("not a SMILES (unclosed ring)", "an empty text", "longer than model.longest=48", "number in value"):
+        assert part in said
 
 
 def test_a_constant_condition_does_not_divide_by_zero():

@@ -30,6 +30,9 @@ def test_asked_against_got_says_how_good_it_is(tmp_path):
     figure = draw_asked_and_got(values, values, "logp", {"r2": 1.0, "mae": 0.0}, tmp_path / "asked.png")
     assert "R² 1.00" in figure.axes[0].get_title()
     assert is_png(tmp_path / "asked.png")
+    figure = draw_asked_and_got(np.full(10, 0.5), values, "logp", {"mae": 0.25}, tmp_path / "one.png")
+    assert figure.axes[0].get_title() == "MAE 0.25, n = 10"
+    assert figure.axes[0].lines[0].get_xdata()[0] == 0.5
 
 
 @pytest.mark.parametrize("names", [["logp"], ["logp", "qed"]])

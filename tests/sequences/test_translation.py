@@ -68,6 +68,14 @@ def test_maps_are_stripped_before_anything_is_learned(esters):
     assert translator.read_source("[CH3:1][OH:2]") == ("CO", ["its atom maps were stripped"])
 
 
+def test_a_source_that_is_larger_than_any_in_training_is_said(esters):
+    translator = Translator.load(esters, "cpu")
+    ((_, notes), (_, none)) = (translator.read_source(text) for text in ("C" * 40 + "C(=O)O.OC", "CC(=O)O.OC"))
+    assert 15 < translator.largest < 30
+    assert notes == [f"it is larger than any source of the training part (49 tokens or atoms, {translator.largest})"]
+    assert none == []
+
+
 def test_batches_do_not_change_a_translation(esters):
     translator, sources = Translator.load(esters, "cpu"), ["ClCC(=O)O.OCF", "CC(=O)O.OC", "CCCC(=O)O.OCBr"]
     together = translator.translate(sources, 4)
