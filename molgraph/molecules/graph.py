@@ -6,22 +6,15 @@ offsets of each molecule. About 0.5 KB a molecule; a batch is a gather of slices
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molgraph.molecules.features import (
-    ATOM_FEATURES,
-    BOND_FEATURES,
-    NONMETALS,
-    CodeBook,
-    atom_codes,
-    bond_codes,
-    rows,
-)
+from molgraph.molecules.binary import codes_by_binary, is_understood
+from molgraph.molecules.features import ATOM_FEATURES, BOND_FEATURES, CodeBook, Codes, Ints, codes_by_getters, rows
 from molgraph.molecules.smiles import Standardization, parse
 from molgraph.nn.graph import Features, GraphBatch, to_dgl
 
@@ -29,7 +22,12 @@ if TYPE_CHECKING:
     import dgl
     from rdkit import Chem
 
-Ints = NDArray[np.int32]
+CHUNK = 1000
+"""Molecules whose arrays are made at once: enough to hide NumPy's calls, few enough for the cache."""
+TABLE = 1 << 12
+"""Codes are numbered column by column, as soon as there could be more different ones than this."""
+FEW = 8
+"""Below this number of molecules, asking each atom is faster than the arrays."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,18 @@ class MoleculeGraphs:
         atoms = rows([tuple(code) for code in self.atom_codes.tolist()], ATOM_FEATURES)
         bonds = rows([tuple(code) for code in self.bond_codes.tolist()], BOND_FEATURES)
         return torch.from_numpy(atoms), torch.from_numpy(bonds)
+
+    def take(self, chosen: NDArray[np.int64]) -> "MoleculeGraphs":
+        """Return some of the molecules, in any order, with the vocabularies of all."""
+        atoms, atom_counts, _ = _slices(self.atom_offsets, chosen)
+        edges, edge_counts, _ = _slices(self.edge_offsets, chosen)
+        return replace(
+            self,
+            atom_offsets=_offsets(atom_counts),
+            edge_offsets=_offsets(edge_counts),
+            atoms=self.atoms[atoms],
+            **{name: getattr(self, name)[edges] for name in ("edges", "src", "dst", "reverse")},
+        )
 
     def batch(
         self, indices: Sequence[int] | NDArray[np.int64], tables: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -118,51 +128,38 @@ def featurize(mols: Sequence["Chem.Mol"], has_stereo: Sequence[bool] | None = No
         mols: sanitized molecules.
         has_stereo: for each molecule, whether it may hold stereo marks; by default all may.
     """
-    atom_book, bond_book = CodeBook(), CodeBook()
-    atoms: list[int] = []
-    begins: list[int] = []
-    ends: list[int] = []
-    bonds: list[int] = []
-    atom_counts, bond_counts = [], []
-    for index, mol in enumerate(mols):
-        stereo = True if has_stereo is None else has_stereo[index]
-        codes = atom_codes(mol, stereo)
-        begin, end, bond = bond_codes(mol, stereo, NONMETALS.issuperset([code[0] for code in codes]))
-        atoms += map(atom_book.__getitem__, codes)
-        bonds += map(bond_book.__getitem__, bond)
-        begins += begin
-        ends += end
-        atom_counts.append(len(codes))
-        bond_counts.append(len(bond))
-    return _assemble(
-        np.array(atoms, dtype=np.int32),
-        np.array([begins, ends], dtype=np.int64),
-        np.array(bonds, dtype=np.int32),
-        (np.array(atom_counts, dtype=np.int64), np.array(bond_counts, dtype=np.int64)),
-        (atom_book, bond_book),
-    )
+    marks = [True] * len(mols) if has_stereo is None else has_stereo
+    if len(mols) <= CHUNK:
+        return _featurize_chunk(mols, marks)
+    starts = range(0, len(mols), CHUNK)
+    return concatenate([_featurize_chunk(mols[i : i + CHUNK], marks[i : i + CHUNK]) for i in starts])
 
 
-def _assemble(
-    atoms: Ints,
-    ends: NDArray[np.int64],
-    bonds: Ints,
-    counts: tuple[NDArray[np.int64], NDArray[np.int64]],
-    books: tuple[CodeBook, CodeBook],
-) -> MoleculeGraphs:
+def _featurize_chunk(mols: Sequence["Chem.Mol"], has_stereo: Sequence[bool]) -> MoleculeGraphs:
+    if len(mols) < FEW or not is_understood():
+        return _assemble(codes_by_getters(mols, has_stereo))
+    codes, known = codes_by_binary(mols)
+    if known.all():
+        return _assemble(codes)
+    rest = np.flatnonzero(~known).tolist()
+    asked = codes_by_getters([mols[i] for i in rest], [has_stereo[i] for i in rest])
+    both = concatenate([_assemble(codes), _assemble(asked)])
+    return both.take(np.argsort(np.concatenate([np.flatnonzero(known), rest])))
+
+
+def _assemble(codes: Codes) -> MoleculeGraphs:
     """Direct the bonds both ways and sort them by destination, for all molecules at once."""
-    atom_offsets, bond_offsets = _offsets(counts[0]), _offsets(counts[1])
-    molecule = np.repeat(np.arange(len(counts[1])), counts[1])
-    base = atom_offsets[molecule]
-    begin, end = ends[0] + base, ends[1] + base
+    atom_offsets, bond_offsets = _offsets(codes.atom_counts), _offsets(codes.bond_counts)
+    molecule = np.repeat(np.arange(len(codes.bond_counts)), codes.bond_counts)
+    begin, end = codes.ends + atom_offsets[molecule]
     src, dst = np.concatenate([begin, end]), np.concatenate([end, begin])
-    total = max(1, len(atoms))
-    order = np.argsort(dst * total + src, kind="stable")
+    order = np.argsort(dst * max(1, len(codes.atoms)) + src)
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     reverse = position[(order + len(begin)) % max(1, len(order))]
     owner = np.concatenate([molecule, molecule])[order]
     edge_offsets = 2 * bond_offsets
+    (atoms, atom_codes), (bonds, bond_codes) = _numbered(codes.atoms), _numbered(codes.bonds)
     return MoleculeGraphs(
         atom_offsets=atom_offsets,
         edge_offsets=edge_offsets,
@@ -171,9 +168,35 @@ def _assemble(
         src=(src[order] - atom_offsets[owner]).astype(np.int32),
         dst=(dst[order] - atom_offsets[owner]).astype(np.int32),
         reverse=(reverse - edge_offsets[owner]).astype(np.int32),
-        atom_codes=_vocabulary(books[0], len(ATOM_FEATURES)),
-        bond_codes=_vocabulary(books[1], len(BOND_FEATURES)),
+        atom_codes=atom_codes,
+        bond_codes=bond_codes,
     )
+
+
+def _numbered(codes: Ints) -> tuple[Ints, Ints]:
+    """Return the number of each code in the vocabulary, and the vocabulary."""
+    if len(codes) == 0:
+        return np.zeros(0, dtype=np.int32), codes
+    low = codes.min(axis=0)
+    widths = (codes.max(axis=0) - low + 1).tolist()
+    packed, span = np.zeros(len(codes), dtype=np.int64), 1
+    for column, width in enumerate(widths):
+        if span > TABLE:
+            packed, chosen = _ranked(packed, span)
+            span = len(chosen)
+        packed, span = packed * width + (codes[:, column] - low[column]), span * width
+    numbers, chosen = _ranked(packed, span)
+    return numbers.astype(np.int32), codes[chosen]
+
+
+def _ranked(values: NDArray[np.int64], span: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the distinct values, all below ``span``: the number of each value, and one place of each distinct one."""
+    # Equal values write to one place of a table; whichever is last stands for all of them. Much faster than sorting.
+    places, table = np.arange(len(values)), np.empty(span, dtype=np.int64)
+    table[values] = places
+    chosen = np.flatnonzero(table[values] == places)
+    table[values[chosen]] = places[: len(chosen)]
+    return table[values], chosen
 
 
 def _offsets(counts: NDArray[np.int64]) -> NDArray[np.int64]:

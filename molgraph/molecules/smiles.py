@@ -4,6 +4,7 @@ A SMILES that RDKit rejects raises :class:`InvalidSmiles` with the reason; nothi
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ rdBase.DisableLog("rdApp.*")
 _FAST = Chem.SmilesParserParams()
 _FAST.sanitize = False  # type: ignore[assignment]  # RDKit's stubs know no setters
 _FAST.removeHs = False  # type: ignore[assignment]
+
+_NEEDS_ALL = re.compile(r"[@/\\|\s]|\[\d*(?:H|#1)")
+"""Stereo, RDKit's extensions after a blank, hydrogens as atoms (``[H]``, ``[2H]``, ``[#1]``; also ``[Hg]``)."""
 
 
 class InvalidSmiles(ValueError):
@@ -104,9 +108,9 @@ def parse_valid(
 
 
 def _read(text: str) -> Chem.Mol | None:
-    if "@" in text or "/" in text or "\\" in text or "[" in text:
+    if _NEEDS_ALL.search(text):
         return Chem.MolFromSmiles(text)
-    # Without stereo marks and bracket atoms there is nothing to perceive or to remove: the same, a quarter faster.
+    # Without marks of stereo and hydrogens of their own there is nothing to perceive or to remove: the same, faster.
     mol = Chem.MolFromSmiles(text, _FAST)
     if mol is None or Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
