@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from molgraph.molecules.features import Codes, Ints, chirality, codes_by_getters
+from molgraph.molecules.features import Codes, Ints, codes_by_getters, label
 
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
@@ -48,7 +48,7 @@ class _Records:
 def is_understood() -> bool:
     """Tell whether this RDKit writes the binary form that is read here."""
     mols = [Chem.MolFromSmiles(text) for text in PROBES]
-    found, known = codes_by_binary(mols)
+    found, known = codes_by_binary([mol.ToBinary() for mol in mols], mols)
     if not known.all():
         return False
     wanted = codes_by_getters(mols, [True] * len(mols))
@@ -56,23 +56,23 @@ def is_understood() -> bool:
     return all(np.array_equal(first, second) for first, second in pairs)
 
 
-def codes_by_binary(mols: Sequence[Chem.Mol]) -> tuple[Codes, NDArray[np.bool_]]:
+def codes_by_binary(texts: Sequence[bytes], mols: Sequence[Chem.Mol | None]) -> tuple[Codes, NDArray[np.bool_]]:
     """Return the codes of those molecules whose binary form is understood, and which ones these are.
 
     Args:
-        mols: sanitized molecules.
+        texts: the binary form of each molecule.
+        mols: the molecules; those without chiral atoms may be None.
     """
-    texts = list(map(Chem.Mol.ToBinary, mols))
-    known = np.ones(len(mols), dtype=bool)
+    known = np.ones(len(texts), dtype=bool)
     while True:
         chosen = np.flatnonzero(known).tolist()
-        codes, good = _decode([mols[i] for i in chosen], [texts[i] for i in chosen])
+        codes, good = _decode([texts[i] for i in chosen], [mols[i] for i in chosen])
         if good.all():
             return codes, known
         known[np.array(chosen)[~good]] = False
 
 
-def _decode(mols: Sequence[Chem.Mol], texts: Sequence[bytes]) -> tuple[Codes, NDArray[np.bool_]]:
+def _decode(texts: Sequence[bytes], mols: Sequence[Chem.Mol | None]) -> tuple[Codes, NDArray[np.bool_]]:
     """Read all molecules; where the second array is False, something is not understood and the codes are garbage."""
     data = np.frombuffer(b"".join(texts) + bytes(64), dtype=np.uint8)
     starts = np.cumsum([0, *map(len, texts)])[:-1]
@@ -154,11 +154,15 @@ def _atom_codes(data: Bytes, places: Places, ends: Places) -> Ints:
     return codes
 
 
-def _label_chiral_atoms(codes: Ints, mols: Sequence[Chem.Mol], molecule: Places, first: Places) -> None:
+def _label_chiral_atoms(codes: Ints, mols: Sequence[Chem.Mol | None], molecule: Places, first: Places) -> None:
     """Replace the tags of chiral atoms, which depend on the order of atoms, by their labels, which do not."""
-    for place in np.flatnonzero(codes[:, 6]).tolist():
-        owner = molecule[place]
-        codes[place, 6] = chirality(mols[owner].GetAtomWithIdx(int(place - first[owner])))
+    places = np.flatnonzero(codes[:, 6])
+    owners = molecule[places]
+    for place, owner, atom in zip(places.tolist(), owners.tolist(), (places - first[owners]).tolist(), strict=True):
+        mol = mols[owner]
+        if mol is None:
+            raise ValueError(f"molecule {owner} has chiral atoms; give it, not None, so that they can be labelled")
+        codes[place, 6] = label(mol.GetAtomWithIdx(atom))
 
 
 def _bond_codes(data: Bytes, places: Places) -> Ints:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from rdkit import rdBase
 from rich.console import Console
 
+from molgraph.molecules.arrays import MoleculeGraphs, concatenate
 from molgraph.molecules.cache import cached, content_key
 from molgraph.molecules.features import FEATURES_VERSION
-from molgraph.molecules.graph import MoleculeGraphs, concatenate, featurize_smiles
+from molgraph.molecules.graph import featurize_smiles
 from molgraph.molecules.parallel import map_chunks
 from molgraph.molecules.smiles import InvalidSmiles, Standardization, canonicalize
 from molgraph.molecules.table import MoleculeTable, Rejected

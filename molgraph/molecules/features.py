@@ -45,6 +45,7 @@ _HYBRIDIZATIONS = tuple(
     int(getattr(Chem.HybridizationType, name)) for name in ("S", "SP", "SP2", "SP3", "SP2D", "SP3D", "SP3D2")
 )
 _NOT_CHIRAL, _R, _S, _UNLABELLED = range(4)
+_LABELS = {"R": _R, "S": _S}
 _BOND_TYPES = tuple(int(getattr(Chem.BondType, name)) for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
 _BOND_STEREOS = tuple(int(getattr(Chem.BondStereo, f"STEREO{name}")) for name in ("NONE", "Z", "E", "CIS", "TRANS"))
 
@@ -153,10 +154,12 @@ def atom_codes(mol: Chem.Mol, has_stereo: bool = True) -> list[tuple[int, ...]]:
 
 def chirality(atom: Chem.Atom) -> int:
     """Return the label of Cahn, Ingold and Prelog: unlike clockwise or not, it is the same in every order of atoms."""
-    if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
-        return _NOT_CHIRAL
-    label = atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else ""
-    return {"R": _R, "S": _S}.get(label, _UNLABELLED)
+    return _NOT_CHIRAL if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED else label(atom)
+
+
+def label(atom: Chem.Atom) -> int:
+    """Return the label of an atom with a mark of chirality."""
+    return _LABELS.get(atom.GetProp("_CIPCode"), _UNLABELLED) if atom.HasProp("_CIPCode") else _UNLABELLED
 
 
 def smallest_rings(mol: Chem.Mol) -> list[int]:

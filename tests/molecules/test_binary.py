@@ -6,10 +6,11 @@ import pytest
 from rdkit import Chem
 
 from molgraph.molecules import binary, graph
+from molgraph.molecules.arrays import MoleculeGraphs
 from molgraph.molecules.binary import PROBES, codes_by_binary, is_understood
 from molgraph.molecules.catalog import SHIPPED
 from molgraph.molecules.features import Codes, codes_by_getters
-from molgraph.molecules.graph import MoleculeGraphs, featurize
+from molgraph.molecules.graph import featurize, featurize_valid
 from molgraph.molecules.smiles import parse_valid
 
 CYCLODEXTRIN = (
@@ -25,6 +26,10 @@ def same(first, second):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name), name)
 
 
+def by_binary(mols):
+    return codes_by_binary([mol.ToBinary() for mol in mols], mols)
+
+
 def by_getters(mols):
     return codes_by_getters(mols, [True] * len(mols))
 
@@ -33,7 +38,7 @@ def by_getters(mols):
 def test_every_shipped_molecule_has_the_codes_that_the_getters_say(name):
     with gzip.open(SHIPPED / f"{name}.csv.gz", "rt") as file:
         mols, _ = parse_valid([row["smiles"] for row in csv.DictReader(file)])
-    codes, known = codes_by_binary(mols)
+    codes, known = by_binary(mols)
     assert known.mean() > 0.999
     same(codes, by_getters([mol for mol, good in zip(mols, known, strict=True) if good]))
 
@@ -44,7 +49,7 @@ def test_this_rdkit_is_understood():
 
 def test_what_is_not_understood_is_asked_and_keeps_its_place():
     mols = [Chem.MolFromSmiles(text) for text in [*READ[:5], *ASKED, *READ[5:]]]
-    _, known = codes_by_binary(mols)
+    _, known = by_binary(mols)
     assert known.tolist() == [True] * 5 + [False] * 4 + [True] * 4
     graphs, single = featurize(mols), [featurize([mol]) for mol in mols]
     for number, one in enumerate(single):
@@ -56,18 +61,18 @@ def test_what_is_not_understood_is_asked_and_keeps_its_place():
 
 
 def test_nothing_known_and_no_molecules_work():
-    codes, known = codes_by_binary([Chem.MolFromSmiles("*C")])
+    codes, known = by_binary([Chem.MolFromSmiles("*C")])
     assert (len(codes.atoms), known.tolist()) == (0, [False])
-    assert len(codes_by_binary([])[0].atom_counts) == 0
+    assert len(by_binary([])[0].atom_counts) == 0
 
 
 @pytest.mark.parametrize("place", [1, 30, 31, 32, 35, 60])
 @pytest.mark.parametrize("value", [0, 1, 255])
-def test_another_binary_form_is_refused_or_read_as_before(monkeypatch, place, value):
+def test_another_binary_form_is_no_error(place, value):
     """Bytes that mean something else never end in an error; the probes tell that they are wrong."""
     mols = [Chem.MolFromSmiles(text) for text in PROBES]
     texts = [mol.ToBinary()[:place] + bytes([value]) + mol.ToBinary()[place + 1 :] for mol in mols]
-    codes, good = binary._decode(mols, texts)
+    codes, good = binary._decode(texts, mols)
     if good.all():
         assert codes.atoms.shape == by_getters(mols).atoms.shape
 
@@ -79,7 +84,7 @@ def test_a_binary_form_that_has_changed_is_noticed_and_the_getters_take_over(mon
     monkeypatch.setattr(binary, "_BOND_LENGTH", lengths)
     assert not is_understood.__wrapped__()
     monkeypatch.setattr(graph, "is_understood", lambda: False)
-    monkeypatch.setattr(graph, "codes_by_binary", lambda mols: pytest.fail("not understood"))
+    monkeypatch.setattr(graph, "codes_by_binary", lambda *_: pytest.fail("not understood"))
     again = featurize(mols)
     for name in MoleculeGraphs.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again, name), getattr(right, name), name)
@@ -93,3 +98,19 @@ def test_molecules_of_several_chunks_are_those_of_one(monkeypatch):
     assert whole.batch(range(len(mols))).node_features.rows().equal(parts.batch(range(len(mols))).node_features.rows())
     assert np.array_equal(whole.dst, parts.dst)
     assert np.array_equal(whole.edge_offsets, parts.edge_offsets)
+
+
+def test_texts_and_molecules_give_the_same_graphs():
+    smiles = [*READ, "C1CC", *ASKED, "C[C@H](N)O", "", "F/C=C/F", "[13C@H](F)(Cl)Br"]
+    graphs, errors = featurize_valid(smiles)
+    assert errors.keys() == {len(READ), len(READ) + len(ASKED) + 2}
+    mols, reasons = parse_valid(smiles)
+    assert reasons == errors
+    expected = featurize(mols)
+    for name in MoleculeGraphs.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(graphs, name), getattr(expected, name), name)
+
+
+def test_a_chiral_molecule_is_needed_for_its_labels():
+    with pytest.raises(ValueError, match="molecule 0 has chiral atoms"):
+        codes_by_binary([Chem.MolFromSmiles("C[C@H](N)O").ToBinary()], [None])

@@ -8,10 +8,11 @@ import torch
 from rdkit import Chem
 
 from molgraph import smiles_to_graph
+from molgraph.molecules.arrays import MoleculeGraphs, concatenate
 from molgraph.molecules.catalog import SHIPPED
 from molgraph.molecules.dataset import molecule_graphs
 from molgraph.molecules.features import ATOM_FEATURES, ATOM_WIDTH, BOND_FEATURES, BOND_WIDTH, describe
-from molgraph.molecules.graph import MoleculeGraphs, concatenate, featurize_smiles
+from molgraph.molecules.graph import featurize_smiles
 from molgraph.molecules.smiles import InvalidSmiles, Standardization, parse
 from molgraph.nn.graph import from_dgl, import_dgl, to_dgl
 
