@@ -7,6 +7,8 @@ offsets of each molecule. About 0.5 KB a molecule; a batch is a gather of slices
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from molgraph.molecules.features import ATOM_FEATURES, BOND_FEATURES, CodeBook, Codes, Ints, rows
 from molgraph.nn.graph import Features, GraphBatch
 
+EDGE_FIELDS = ("src", "dst", "reverse", "edges")
 TABLE = 1 << 12
 """Codes are numbered column by column, as soon as there could be more different ones than this."""
 
@@ -42,6 +45,23 @@ class MoleculeGraphs:
     bond_codes: Ints
     """Vocabulary of bonds ``[W, 4]``, columns as in ``features.BOND_FEATURES``."""
 
+    _packed: ClassVar[Ints]  # set for each instance; a field it is not, because it only shows the fields together
+
+    def __post_init__(self) -> None:
+        """Lay what belongs to one edge side by side, so that a batch fetches it at once; the fields become views."""
+        packed = np.stack([getattr(self, name) for name in EDGE_FIELDS], axis=1)
+        for column, name in enumerate(EDGE_FIELDS):
+            object.__setattr__(self, name, packed[:, column])
+        object.__setattr__(self, "_packed", packed)
+
+    @cached_property
+    def _first_edges(self) -> Ints:
+        """First edge into each atom, counted within its molecule ``[A]``."""
+        molecule = np.repeat(np.arange(len(self)), np.diff(self.edge_offsets))
+        degrees = np.bincount(self.dst + self.atom_offsets[molecule], minlength=len(self.atoms))
+        first = np.cumsum(degrees) - degrees
+        return (first - np.repeat(self.edge_offsets[:-1], self.sizes)).astype(np.int32)
+
     def __len__(self) -> int:
         """Return the number of molecules."""
         return len(self.atom_offsets) - 1
@@ -66,7 +86,7 @@ class MoleculeGraphs:
             atom_offsets=_offsets(atom_counts),
             edge_offsets=_offsets(edge_counts),
             atoms=self.atoms[atoms],
-            **{name: getattr(self, name)[edges] for name in ("edges", "src", "dst", "reverse")},
+            **dict(zip(EDGE_FIELDS, self._packed[edges].T, strict=True)),
         )
 
     def batch(
@@ -81,21 +101,26 @@ class MoleculeGraphs:
         chosen = np.asarray(indices, dtype=np.int64)
         atoms, atom_counts, atom_starts = _slices(self.atom_offsets, chosen)
         edges, edge_counts, edge_starts = _slices(self.edge_offsets, chosen)
-        base = np.repeat(atom_starts[:-1], edge_counts)
-        dst = self.dst[edges] + base
+        base, edge_base = np.repeat(atom_starts[:-1], edge_counts), np.repeat(edge_starts[:-1], edge_counts)
+        rows = self._packed.take(edges, axis=0).T
+        columns = np.empty((len(EDGE_FIELDS), len(edges)), dtype=np.int64)
+        columns[:] = rows
+        columns[:2] += base
+        columns[2] += edge_base
+        offsets = np.empty(len(atoms) + 1, dtype=np.int64)
+        np.add(self._first_edges.take(atoms), np.repeat(edge_starts[:-1], atom_counts), out=offsets[:-1])
+        offsets[-1] = len(edges)
+        src, dst, reverse, bonds = map(torch.from_numpy, columns)
         atom_table, bond_table = tables or self.tables()
-        offsets = np.zeros(len(atoms) + 1, dtype=np.int64)
-        np.cumsum(np.bincount(dst, minlength=len(atoms)), out=offsets[1:])
-        tensor = torch.from_numpy
         return GraphBatch(
-            src=tensor(self.src[edges] + base),
-            dst=tensor(dst),
-            reverse=tensor(self.reverse[edges] + np.repeat(edge_starts[:-1], edge_counts)),
-            offsets=tensor(offsets),
-            node_features=Features(atom_table, tensor(self.atoms[atoms].astype(np.int64))),
-            edge_features=Features(bond_table, tensor(self.edges[edges].astype(np.int64))),
-            node_graph=tensor(np.repeat(np.arange(len(chosen)), atom_counts)),
-            graph_offsets=tensor(atom_starts),
+            src=src,
+            dst=dst,
+            reverse=reverse,
+            offsets=torch.from_numpy(offsets),
+            node_features=Features(atom_table, torch.from_numpy(self.atoms.take(atoms).astype(np.int64))),
+            edge_features=Features(bond_table, bonds),
+            node_graph=torch.from_numpy(np.repeat(np.arange(len(chosen)), atom_counts)),
+            graph_offsets=torch.from_numpy(atom_starts),
         )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from molgraph.molecules.experiment import DataConfig, make_task
 from molgraph.molecules.parallel import available_cores
 from molgraph.molecules.table import check_delimiter, open_text, read_header, too_long
+from molgraph.training.allocator import keep_memory
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
 from molgraph.training.precision import choose_device, set_precision
@@ -75,6 +76,8 @@ class TrainedModel:
         self.units = [target["unit"] for target in state["targets"]]
         self.classes: list[list[str]] = state["classes"]
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_memory()
         set_precision("auto", self.device)
         self.task = self._restore(content["task"])
         self.featurizer: Any = self.task.model.featurizer()  # type: ignore[operator]

@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 from torch import Tensor
 
+from molgraph.training.allocator import keep_memory
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import TrainerConfig
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
@@ -113,6 +114,8 @@ class Trainer:
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
         self.device = choose_device(self.config.device)
+        if self.device.type == "cpu":
+            keep_memory()
         precision = set_precision(self.config.precision, self.device)
         self.task, self.state = task.to(self.device), state
         self.steps = min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs)
