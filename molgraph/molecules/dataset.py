@@ -1,7 +1,7 @@
 """A table to checked molecules, and to batches: ``MoleculeTable -> check -> featurized once -> bucketed batches``."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -157,6 +157,12 @@ class PropertyBatches:
     """Together with the epoch it fixes the order."""
     shuffle: bool = False
     """Whether the order is random, as in training."""
+    part: tuple[int, int] = (0, 1)
+    """This process and the number of processes that share each batch."""
+
+    def shard(self, rank: int, size: int) -> "PropertyBatches":
+        """Return the same batches of which process ``rank`` of ``size`` reads its share."""
+        return replace(self, part=(rank, size))
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -180,6 +186,8 @@ class PropertyBatches:
 
     def epoch(self, number: int) -> Iterator[SupervisedBatch]:
         """Yield the batches of epoch ``number``."""
-        for chosen in self.order(number):
+        rank, size = self.part
+        for whole in self.order(number):
+            chosen = whole[rank::size]
             inputs = self.encoded.batch(chosen, number if self.shuffle else None)
             yield SupervisedBatch(inputs, torch.from_numpy(self.values[chosen]).float())

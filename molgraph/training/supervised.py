@@ -38,6 +38,10 @@ class Supervised(Task):
         super().__init__()
         self.model, self.names = model, list(names)
 
+    def weight(self, batch: SupervisedBatch) -> Tensor:
+        """Return the number of measured targets."""
+        return (~batch.targets.isnan()).sum().float()
+
     def predict(self, inputs: Any) -> Tensor:
         """Return predictions in the targets' own units, or probabilities."""
         raise NotImplementedError

@@ -19,6 +19,7 @@ from torch import Tensor
 from molgraph.training.allocator import keep_memory
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import TrainerConfig
+from molgraph.training.distributed import World, shard
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
 from molgraph.training.precision import autocast, choose_device, describe_device, set_precision
@@ -55,6 +56,7 @@ class Trainer:
         run_config: the whole resolved configuration, stored in each checkpoint.
         loggers: further receivers of the metrics, beside ``metrics.csv``.
         console: where progress is shown.
+        world: the processes that share each batch.
     """
 
     config: TrainerConfig
@@ -63,6 +65,7 @@ class Trainer:
     loggers: list[Logger] = field(default_factory=list)
     console: Console = field(default_factory=Console)
     progress: Progress = field(default_factory=Progress)
+    world: World = field(default_factory=World)
 
     def fit(self, task: Task, train: Batches, val: Batches, state: dict[str, Any] | None = None) -> None:
         """Train ``task`` from the start, or from ``last.pt`` in the run folder, and load the best weights at the end.
@@ -73,6 +76,7 @@ class Trainer:
             val: batches that choose the best epoch.
             state: plain values that rebuild the model beside the configuration, stored in the checkpoints.
         """
+        train = shard(train, self.world)
         self._prepare(task, len(train), state or {})
         bar = ProgressLine(self.console, self.steps, self.progress.step)
         try:
@@ -83,7 +87,8 @@ class Trainer:
             bar.close()
             for logger in self.loggers:
                 logger.close()
-        task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
+        if self.world.leads:
+            task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
 
     def fit_at_once(
         self, task: Task, fit: Callable[[], None], val: Batches, state: Callable[[], dict[str, Any]]
@@ -113,7 +118,7 @@ class Trainer:
     def _prepare(self, task: Task, batches: int, state: dict[str, Any]) -> None:
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
-        self.device = choose_device(self.config.device)
+        self.device = self.world.device(choose_device(self.config.device))
         if self.device.type == "cpu":
             keep_memory()
         precision = set_precision(self.config.precision, self.device)
@@ -123,7 +128,9 @@ class Trainer:
         self.average = [p.detach().clone() for p in task.parameters()] if self.config.ema else []
         if (self.folder / "last.pt").exists():
             self._restore()
-        self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
+        self.world.begin(task)
+        if self.world.leads:
+            self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
         parameters = sum(p.numel() for p in task.parameters())
         self.console.print(
             f"[bold]{describe_device(self.device)}[/], {precision} · {parameters:,} parameters · "
@@ -155,8 +162,12 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.config.precision, self.device):
-            loss = self.task.loss(batch.to(self.device))
+            batch = batch.to(self.device)
+            loss = self.task.loss(batch)
+        if self.world.size > 1:
+            loss = loss * self.world.share(self.task.weight(batch).to(self.device))
         loss.backward()
+        loss = self.world.add_up(self.task.parameters(), loss.detach())
         if self.config.optimizer.clip:
             torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
@@ -194,7 +205,7 @@ class Trainer:
     def _validate(self, val: Batches, train_loss: float, bar: ProgressLine) -> None:
         progress, start = self.progress, time.perf_counter()
         with self._averaged_weights():
-            metrics = evaluate(self.task, val, self.device)
+            metrics = self.world.agree(evaluate(self.task, val, self.device) if self.world.leads else None)
             value = metrics[self.task.monitor]
             if self._is_better(value):
                 progress.best, progress.best_epoch = value, progress.epoch
@@ -221,6 +232,8 @@ class Trainer:
         return _Swapped(list(self.task.parameters()), self.average)
 
     def _save(self, path: Path, extra: dict[str, Any]) -> None:
+        if not self.world.leads:
+            return
         content = {"task": self.task.state_dict(), "config": yaml.safe_dump(self.run_config, sort_keys=False)}
         save_checkpoint(path, content | {"state": yaml.safe_dump(self.state, sort_keys=False)} | extra)
 
