@@ -222,7 +222,8 @@ class _LineGraphSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, src: Tensor, dst: Tensor, offsets: Tensor, reverse: Tensor) -> Tensor:
-        if values.is_cuda:
+        ctx.apart = values.is_cuda or torch.compiler.is_compiling()
+        if ctx.apart:
             ctx.save_for_backward(dst, offsets, reverse)
             incoming = bag(values, torch.arange(values.shape[0], device=values.device), offsets)
             return incoming.index_select(0, src).sub_(values.index_select(0, reverse))
@@ -233,7 +234,7 @@ class _LineGraphSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         gradient = gradient.contiguous()
-        if gradient.is_cuda:
+        if ctx.apart:
             dst, offsets, reverse = ctx.saved_tensors
             outgoing = bag(gradient, reverse, offsets)
             back = outgoing.index_select(0, dst).sub_(gradient.index_select(0, reverse))
@@ -248,7 +249,7 @@ def _edges_before(src: Tensor, offsets: Tensor, reverse: Tensor) -> tuple[Tensor
     """List for each edge those that end where it starts, without its reverse, and where each list begins.
 
     A single bag over these lists reads each row once and writes the result; adding up the nodes first and taking the
-    reverse away again moves three times as much. Not on a GPU: the length of the lists is known only to the device.
+    reverse away again moves three times as much. Not on a GPU nor compiled: the length of the lists is data.
     """
     counts = offsets.diff().index_select(0, src) - 1
     borders = torch.cat([counts.new_zeros(1), counts.cumsum(0)])

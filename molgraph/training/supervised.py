@@ -25,6 +25,12 @@ class SupervisedBatch:
         """Return the batch on ``device``."""
         return type(self)(self.inputs.to(device), self.targets.to(device))
 
+    def padded(self) -> Self:
+        """Return the batch in one of a few shapes; what is added has no measured target and counts nowhere."""
+        inputs = self.inputs.padded()
+        added = inputs.num_graphs - self.targets.shape[0]
+        return type(self)(inputs, F.pad(self.targets, (0, 0, 0, added), value=float("nan")))
+
 
 class Supervised(Task):
     """A model that predicts one or more targets.

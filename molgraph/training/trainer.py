@@ -22,7 +22,8 @@ from molgraph.training.config import TrainerConfig
 from molgraph.training.distributed import World, shard
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
-from molgraph.training.precision import autocast, choose_device, describe_device, set_precision
+from molgraph.training.precision import choose_device, describe_device, set_precision
+from molgraph.training.step import build_passes
 from molgraph.training.task import Batches, Task
 
 
@@ -125,6 +126,7 @@ class Trainer:
         self.task, self.state = task.to(self.device), state
         self.steps = min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs)
         self.optimizer = build_optimizer(task, self.config.optimizer)
+        self.passes = build_passes(task, self.config, self.device, self.world)
         self.average = [p.detach().clone() for p in task.parameters()] if self.config.ema else []
         if (self.folder / "last.pt").exists():
             self._restore()
@@ -160,14 +162,7 @@ class Trainer:
         rate = learning_rate(self.progress.step, self.steps, self.config.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.config.precision, self.device):
-            batch = batch.to(self.device)
-            loss = self.task.loss(batch)
-        if self.world.size > 1:
-            loss = loss * self.world.share(self.task.weight(batch).to(self.device))
-        loss.backward()
-        loss = self.world.add_up(self.task.parameters(), loss.detach())
+        loss = self.passes(batch.to(self.device))
         if self.config.optimizer.clip:
             torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
@@ -175,7 +170,7 @@ class Trainer:
             # A short run would otherwise average in its random start.
             decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.task.parameters()], 1 - decay)
-        return loss.detach()
+        return loss
 
     def _settle(self, losses: list[Tensor], start: float) -> tuple[list[Tensor], float]:
         """Add up losses and time: the one moment at which the host waits for the device."""
