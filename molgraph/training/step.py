@@ -36,7 +36,7 @@ class Passes:
         with autocast(self.precision, self.device):
             loss = self.loss(batch)
         if self.world.size > 1:
-            loss = loss * self.world.share(self.task.weight(batch).to(self.device))
+            loss = loss * self.world.share(self.task.terms(batch).to(self.device))
         loss.backward()
         return self.world.add_up(self.task.parameters(), loss.detach())
 

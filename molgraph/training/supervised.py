@@ -44,7 +44,7 @@ class Supervised(Task):
         super().__init__()
         self.model, self.names = model, list(names)
 
-    def weight(self, batch: SupervisedBatch) -> Tensor:
+    def terms(self, batch: SupervisedBatch) -> Tensor:
         """Return the number of measured targets."""
         return (~batch.targets.isnan()).sum().float()
 

@@ -46,7 +46,7 @@ class Task(nn.Module, ABC):
     def loss(self, batch: Any) -> Tensor:
         """Return the mean loss of one batch, a scalar with gradient."""
 
-    def weight(self, batch: Any) -> Tensor:
+    def terms(self, batch: Any) -> Tensor:
         """Return how much the mean loss of ``batch`` counts among those of other processes: its number of terms."""
         return torch.ones(())
 

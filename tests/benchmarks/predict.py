@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -66,38 +67,42 @@ def theirs(folder, options):
 
 def measure(folder, commands, rows, threads, rounds):
     """Run the commands in turns and return a row for each; wall time, because they use several processes."""
-    seconds, memory, outputs = {name: [] for name in commands}, {name: 0.0 for name in commands}, {}
+    seconds, work = {name: [] for name in commands}, {name: [] for name in commands}
+    memory, outputs = dict.fromkeys(commands, 0.0), {}
     for _ in range(rounds):
         for name in random.sample(list(commands), len(commands)):
             output = folder / f"{len(outputs)}.csv" if name not in outputs else outputs[name]
             outputs[name] = output
-            wall, peak = run([*commands[name], "-o", str(output)], threads)
+            wall, cpu, peak = run([*commands[name], "-o", str(output)], threads)
             seconds[name].append(wall)
+            work[name].append(cpu)
             memory[name] = max(memory[name], peak)
     compare_outputs(outputs)
     result = []
     for name, times in seconds.items():
         ratios = [one / other for one, other in zip(times, seconds["molgraph"], strict=True)]
         middle, ratio = float(np.median(times)), float(np.median(ratios))
-        work = f"CSV to CSV, {rows:,} rows"
-        result.append(Row(work, name, rows, "s", middle, quartiles(times), ratio, quartiles(ratios)))
-        result[-1].extra["peak MiB of all processes"] = memory[name]
+        what = f"CSV to CSV, {rows:,} rows"
+        result.append(Row(what, name, rows, "s", middle, quartiles(times), ratio, quartiles(ratios)))
+        result[-1].extra = {"CPU s": float(np.median(work[name])), "peak MiB of all processes": memory[name]}
     return result
 
 
 def run(words, threads):
-    """Run a command to its end; return wall seconds and the largest memory of it and its processes in MiB."""
-    start, peak = time.perf_counter(), 0.0
+    """Run a command to its end; return wall and CPU seconds, and the largest memory of all its processes in MiB."""
+    start, before, peak = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN), 0.0
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
         while process.poll() is None:
             peak = max(peak, memory_of(process.pid))
-            time.sleep(0.2)
+            time.sleep(0.5)  # looking is work, too
         if process.returncode:
             log.seek(0)
             raise RuntimeError(f"{' '.join(words)} failed:\n{log.read().decode()[-2000:]}")
-    return time.perf_counter() - start, peak
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - start, cpu, peak
 
 
 def memory_of(process):
