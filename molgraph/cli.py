@@ -136,11 +136,21 @@ def _train(overrides: list[str]) -> None:
         plain["label"] = plain["label"] or HydraConfig.get().runtime.choices["model"]
         return float(train(plain, folder)["score"])
 
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # started by torchrun
+    if several:
+        from molgraph.training.distributed import one_folder
+
+        overrides = one_folder(overrides)
     sys.argv = ["molgraph train", *overrides]
     try:
         run()
     except (hydra.errors.HydraException, hydra.errors.MissingConfigException) as error:
         raise ValueError(_plain(error)) from error
+    finally:
+        if several:
+            from molgraph.training.distributed import World
+
+            World.leave()
 
 
 def _plain(error: Exception) -> str:

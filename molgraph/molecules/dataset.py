@@ -1,7 +1,7 @@
 """A table to checked molecules, and to batches: ``MoleculeTable -> check -> featurized once -> batches``."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from rdkit import rdBase
 from rich.console import Console
 
+from molgraph.molecules.arrays import MoleculeGraphs, concatenate
 from molgraph.molecules.cache import cached, content_key
 from molgraph.molecules.features import FEATURES_VERSION
-from molgraph.molecules.graph import MoleculeGraphs, concatenate, featurize_smiles
+from molgraph.molecules.graph import featurize_smiles
 from molgraph.molecules.parallel import map_chunks
 from molgraph.molecules.smiles import InvalidSmiles, Standardization, canonicalize
 from molgraph.molecules.table import MoleculeTable, Rejected
@@ -160,6 +161,12 @@ class PropertyBatches:
     """Together with the epoch it fixes the order."""
     shuffle: bool = False
     """Whether the order is random, as in training."""
+    part: tuple[int, int] = (0, 1)
+    """This process and the number of processes that share each batch."""
+
+    def shard(self, rank: int, size: int) -> "PropertyBatches":
+        """Return the same batches of which process ``rank`` of ``size`` reads its share."""
+        return replace(self, part=(rank, size))
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -192,6 +199,8 @@ class PropertyBatches:
     def epoch(self, number: int) -> Iterator[SupervisedBatch]:
         """Yield the batches of epoch ``number``."""
         encoded = self.encoded.for_epoch(number) if self.shuffle else self.encoded
-        for chosen in self.order(number, np.asarray(encoded.sizes)):
+        rank, size = self.part
+        for whole in self.order(number, np.asarray(encoded.sizes)):
+            chosen = whole[rank::size]
             inputs = encoded.batch(chosen)
             yield SupervisedBatch(inputs, torch.from_numpy(self.values[chosen]).float())

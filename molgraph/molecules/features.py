@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem
+
+Ints = NDArray[np.int32]
 
 FEATURES_VERSION = 2
 """Part of every cache key: raise it when a feature changes, and no old cache is read."""
@@ -42,6 +45,7 @@ _HYBRIDIZATIONS = tuple(
     int(getattr(Chem.HybridizationType, name)) for name in ("S", "SP", "SP2", "SP3", "SP2D", "SP3D", "SP3D2")
 )
 _NOT_CHIRAL, _R, _S, _UNLABELLED = range(4)
+_LABELS = {"R": _R, "S": _S}
 _BOND_TYPES = tuple(int(getattr(Chem.BondType, name)) for name in ("SINGLE", "DOUBLE", "TRIPLE", "AROMATIC"))
 _BOND_STEREOS = tuple(int(getattr(Chem.BondStereo, f"STEREO{name}")) for name in ("NONE", "Z", "E", "CIS", "TRANS"))
 
@@ -74,6 +78,56 @@ _SINGLE, _DOUBLE, _TRIPLE, _AROMATIC = _BOND_TYPES
 _ORDER_TO_TYPE = defaultdict(int, {1.0: _SINGLE, 2.0: _DOUBLE, 3.0: _TRIPLE, 1.5: _AROMATIC})
 
 
+@dataclass(frozen=True)
+class Codes:
+    """Codes of the atoms and bonds of many molecules, molecule after molecule."""
+
+    atoms: Ints
+    """``[A, 8]``, columns as in :data:`ATOM_FEATURES`."""
+    bonds: Ints
+    """``[D, 4]``, columns as in :data:`BOND_FEATURES`."""
+    ends: NDArray[np.int64]
+    """The two atoms of each bond, counted within its molecule ``[2, D]``."""
+    atom_counts: NDArray[np.int64]
+    """Atoms of each molecule ``[M]``."""
+    bond_counts: NDArray[np.int64]
+    """Bonds of each molecule ``[M]``."""
+
+    @classmethod
+    def empty(cls) -> "Codes":
+        """Return the codes of no molecules."""
+        return codes_by_getters([], [])
+
+
+def codes_by_getters(mols: Sequence[Chem.Mol], has_stereo: Sequence[bool]) -> Codes:
+    """Return the codes of sanitized molecules, asking each atom and bond.
+
+    Args:
+        mols: sanitized molecules.
+        has_stereo: for each molecule, whether it may hold stereo marks; False spares asking.
+    """
+    atoms: list[tuple[int, ...]] = []
+    bonds: list[tuple[int, ...]] = []
+    ends: tuple[list[int], list[int]] = ([], [])
+    counts = []
+    for mol, stereo in zip(mols, has_stereo, strict=True):
+        codes = atom_codes(mol, stereo)
+        begin, end, bond = bond_codes(mol, stereo, NONMETALS.issuperset([code[0] for code in codes]))
+        atoms += codes
+        bonds += bond
+        ends[0].extend(begin)
+        ends[1].extend(end)
+        counts.append((len(codes), len(bond)))
+    sizes = np.array(counts, dtype=np.int64).reshape(len(counts), 2)
+    return Codes(
+        np.array(atoms, dtype=np.int32).reshape(len(atoms), len(ATOM_FEATURES)),
+        np.array(bonds, dtype=np.int32).reshape(len(bonds), len(BOND_FEATURES)),
+        np.array(ends, dtype=np.int64),
+        sizes[:, 0],
+        sizes[:, 1],
+    )
+
+
 def atom_codes(mol: Chem.Mol, has_stereo: bool = True) -> list[tuple[int, ...]]:
     """Return one code for each atom, in the order of :data:`ATOM_FEATURES`.
 
@@ -100,10 +154,12 @@ def atom_codes(mol: Chem.Mol, has_stereo: bool = True) -> list[tuple[int, ...]]:
 
 def chirality(atom: Chem.Atom) -> int:
     """Return the label of Cahn, Ingold and Prelog: unlike clockwise or not, it is the same in every order of atoms."""
-    if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED:
-        return _NOT_CHIRAL
-    label = atom.GetProp("_CIPCode") if atom.HasProp("_CIPCode") else ""
-    return {"R": _R, "S": _S}.get(label, _UNLABELLED)
+    return _NOT_CHIRAL if atom.GetChiralTag() == Chem.ChiralType.CHI_UNSPECIFIED else label(atom)
+
+
+def label(atom: Chem.Atom) -> int:
+    """Return the label of an atom with a mark of chirality."""
+    return _LABELS.get(atom.GetProp("_CIPCode"), _UNLABELLED) if atom.HasProp("_CIPCode") else _UNLABELLED
 
 
 def smallest_rings(mol: Chem.Mol) -> list[int]:

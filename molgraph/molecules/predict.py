@@ -22,6 +22,7 @@ from molgraph.molecules.experiment import DataConfig, make_task
 from molgraph.molecules.explain import Explanation
 from molgraph.molecules.parallel import available_cores
 from molgraph.molecules.table import check_delimiter, open_text, read_header, too_long
+from molgraph.training.allocator import keep_memory
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
 from molgraph.training.precision import choose_device, set_precision
@@ -80,6 +81,8 @@ class TrainedModel:
         self.units = [target["unit"] for target in state["targets"]]
         self.classes: list[list[str]] = state["classes"]
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_memory()
         set_precision("auto", self.device)
         self.task = self._restore(content["task"])
         self.averages = getattr(self.task.model, "averages", False)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
+from molgraph.molecules.arrays import MoleculeGraphs
 from molgraph.molecules.dataset import Encoded, molecule_graphs
 from molgraph.molecules.encoders import build_encoder
 from molgraph.molecules.explain import Explanation, explain_graph
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
-from molgraph.molecules.graph import MoleculeGraphs, featurize, has_stereo_marks
+from molgraph.molecules.graph import featurize, featurize_valid, has_stereo_marks
 from molgraph.molecules.smiles import Standardization, parse_valid
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.mlp import mlp
@@ -74,9 +75,12 @@ class GraphFeaturizer:
 
     def __call__(self, smiles: Sequence[str]) -> tuple[EncodedGraphs, dict[int, str]]:
         """Return the valid molecules in order, and for each bad row its reason."""
+        if not self.descriptors:
+            graphs, errors = featurize_valid(smiles, self.standardization)
+            return EncodedGraphs(graphs), errors
         mols, errors = parse_valid(smiles, self.standardization)
         graphs = featurize(mols, [has_stereo_marks(text) for row, text in enumerate(smiles) if row not in errors])
-        return EncodedGraphs(graphs, fingerprint_chunk(mols) if self.descriptors else None), errors
+        return EncodedGraphs(graphs, fingerprint_chunk(mols)), errors
 
 
 class GraphPredictor(nn.Module):

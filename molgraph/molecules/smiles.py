@@ -4,6 +4,7 @@ A SMILES that RDKit rejects raises :class:`InvalidSmiles` with the reason; nothi
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ rdBase.DisableLog("rdApp.*")
 _FAST = Chem.SmilesParserParams()
 _FAST.sanitize = False  # type: ignore[assignment]  # RDKit's stubs know no setters
 _FAST.removeHs = False  # type: ignore[assignment]
+_NO_PROBLEM = Chem.SanitizeFlags.SANITIZE_NONE
+
+_HYDROGEN = re.compile(r"\[\d*(?:H|#1)")
+"""Hydrogens as atoms (``[H]``, ``[2H]``, ``[#1]``), and what begins alike (``[Hg]``)."""
 
 
 class InvalidSmiles(ValueError):
@@ -104,13 +109,20 @@ def parse_valid(
 
 
 def _read(text: str) -> Chem.Mol | None:
-    if "@" in text or "/" in text or "\\" in text or "[" in text:
+    if _needs_all(text):
         return Chem.MolFromSmiles(text)
-    # Without stereo marks and bracket atoms there is nothing to perceive or to remove: the same, a quarter faster.
+    # Without marks of stereo and hydrogens of their own there is nothing to perceive or to remove: the same, faster.
     mol = Chem.MolFromSmiles(text, _FAST)
-    if mol is None or Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+    if mol is None or Chem.SanitizeMol(mol, catchErrors=True) != _NO_PROBLEM:
         return None
     return mol
+
+
+def _needs_all(text: str) -> bool:
+    """Tell of stereo, of hydrogens as atoms, and of RDKit's extensions, which follow a blank."""
+    if "@" in text or "/" in text or "\\" in text or " " in text or "\t" in text:
+        return True
+    return "[" in text and _HYDROGEN.search(text) is not None
 
 
 def _standardize(mol: Chem.Mol, standardization: Standardization) -> Chem.Mol:

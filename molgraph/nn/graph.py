@@ -38,6 +38,12 @@ class Features:
         """Return the rows written out ``[N, F]``."""
         return self.table if self.index is None else self.table.index_select(0, self.index)
 
+    def padded(self, count: int) -> "Features":
+        """Return the features with ``count`` more rows, any that there are."""
+        if self.index is not None:
+            return Features(self.table, F.pad(self.index, (0, count)))
+        return Features(F.pad(self.table, (0, 0, 0, count)))
+
     def to(self, device: torch.device) -> "Features":
         """Return the features on ``device``."""
         return Features(self.table.to(device), None if self.index is None else self.index.to(device))
@@ -85,6 +91,46 @@ class GraphBatch:
         """Return the batch on ``device``."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
+
+    def padded(self) -> Self:
+        """Return the batch in one of a few shapes: a graph at the end holds further nodes, whose edges are loops.
+
+        Real nodes have no edge to the added ones. The shapes are known to the host, so that nothing waits for a GPU.
+        """
+        edges = next_size(self.num_edges)
+        # At most four loops at a node, so that none becomes a hub.
+        nodes = next_size(self.num_nodes + max(1, -(-(edges - self.num_edges) // 4)))
+        graphs = next_size(self.num_graphs + 1)
+        more_nodes, more_edges = nodes - self.num_nodes, edges - self.num_edges
+        device = self.src.device
+        spread = torch.arange(more_edges, device=device) * more_nodes // max(1, more_edges)
+        counts = torch.zeros(more_nodes, dtype=torch.long, device=device).index_add_(0, spread, torch.ones_like(spread))
+        ends, loops = spread + self.num_nodes, torch.arange(self.num_edges, edges, device=device)
+        extra = None if self.graph_features is None else F.pad(self.graph_features, (0, 0, 0, graphs - self.num_graphs))
+        return replace(
+            self,
+            src=torch.cat([self.src, ends]),
+            dst=torch.cat([self.dst, ends]),
+            reverse=torch.cat([self.reverse, loops]),
+            offsets=torch.cat([self.offsets, self.num_edges + counts.cumsum(0)]),
+            node_features=self.node_features.padded(more_nodes),
+            edge_features=self.edge_features.padded(more_edges),
+            node_graph=F.pad(self.node_graph, (0, more_nodes), value=self.num_graphs),
+            graph_offsets=F.pad(self.graph_offsets, (0, graphs - self.num_graphs), value=nodes),
+            graph_features=extra,
+        )
+
+
+def next_size(count: int) -> int:
+    """Return the next of a few sizes, at most a quarter larger: 4, 5, 6, 7 times a power of two.
+
+    >>> [next_size(count) for count in (0, 3, 9, 100, 1000)]
+    [4, 4, 10, 112, 1024]
+    """
+    unit = 1
+    while 7 * unit < count:
+        unit *= 2
+    return max(4 * unit, -(-count // unit) * unit)
 
 
 def import_dgl() -> Any:

@@ -43,10 +43,13 @@ class GATConv(nn.Module):
 
     def attention(self, projected: Tensor, graph: GraphBatch) -> Tensor:
         """Return the attention weights ``[E, heads]`` for projected rows ``[N, heads, H]``."""
-        # a·[hᵢ, hⱼ] splits into two products of node rows, N instead of E of them.
-        from_src = (projected * self.attention_src).sum(-1).index_select(0, graph.src)
-        from_dst = (projected * self.attention_dst).sum(-1).index_select(0, graph.dst)
-        return segment_softmax(self.activation(from_src + from_dst), graph.dst, graph.offsets)
+        # a·[hᵢ, hⱼ] splits into two products of node rows, N instead of E of them; all heads in one matrix product.
+        own = torch.eye(self.heads, dtype=self.attention_src.dtype, device=projected.device).unsqueeze(1)
+        blocks = [vector.unsqueeze(2) * own for vector in (self.attention_src, self.attention_dst)]
+        scores = projected.flatten(1) @ torch.cat(blocks, dim=2).flatten(0, 1)
+        from_src, from_dst = scores.split(self.heads, dim=1)
+        both = from_src.index_select(0, graph.src) + from_dst.index_select(0, graph.dst)
+        return segment_softmax(self.activation(both), graph.dst, graph.offsets)
 
     def weights(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
         """Return the attention weights ``[E, heads]`` for node rows ``[N, inputs]``; those into a node add up to 1."""

@@ -43,6 +43,7 @@ class TrainerConfig:
         evaluate_every: epochs between two validations.
         ema: decay of the exponential moving average of the weights that is validated and saved (0: off).
         precision: ``float32``, ``bf16`` (autocast) or ``auto`` (float32 by the fastest matmul that is as accurate).
+        step: ``eager``, ``compiled`` (torch.compile) or ``captured`` (a CUDA graph; needs a GPU).
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
         threads: CPU threads of PyTorch (``null``: PyTorch's own choice).
         diagnose: log what the model says of its gradients after each validation (a recurrent one: through time).
@@ -56,6 +57,7 @@ class TrainerConfig:
     evaluate_every: int = 1
     ema: float = 0.0
     precision: str = "auto"
+    step: str = "eager"
     device: str = "auto"
     threads: int | None = None
     diagnose: bool = False

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import yaml
 from rich.console import Console
 
 from molgraph.training.config import TrainerConfig, instantiate, read_config, with_values
+from molgraph.training.distributed import World
 from molgraph.training.experiment import Experiment
 from molgraph.training.loggers import Logger, WandbLogger
 from molgraph.training.trainer import Trainer
@@ -25,23 +27,34 @@ def train(config: dict[str, Any], folder: str | Path, console: Console | None = 
     Returns:
         The content of ``results.json``.
     """
+    world = World.join()
+    if not world.leads:
+        with TemporaryDirectory() as aside:  # what the leader writes, too
+            _fit(config, Path(folder), Path(aside), Console(quiet=True), world)
+        return world.agree(None)
     console, folder = console or Console(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    results = _fit(config, folder, folder, console, world).report(folder)
+    console.print(f"run folder: {folder}", highlight=False, markup=False, soft_wrap=True)
+    return world.agree(results)
+
+
+def _fit(config: dict[str, Any], folder: Path, aside: Path, console: Console, world: World) -> Experiment:
+    """Train in ``folder``; what the experiment writes beside checkpoints and metrics goes to ``aside``."""
     seed_everything(config["seed"])
     experiment: Experiment = instantiate(
         config["task"],
         data=config["data"],
         model=config.get("model"),
         seed=config["seed"],
-        folder=folder,
+        folder=aside,
         console=console,
     )
-    trainer = Trainer(TrainerConfig.from_dict(config["trainer"]), folder, config, _loggers(config, folder), console)
+    loggers = _loggers(config, folder) if world.leads else []
+    trainer = Trainer(TrainerConfig.from_dict(config["trainer"]), folder, config, loggers, console, world=world)
     experiment.fit(trainer)
-    results = experiment.report(folder)
-    console.print(f"run folder: {folder}", highlight=False, markup=False, soft_wrap=True)
-    return results
+    return experiment
 
 
 def resume(folder: str | Path, changes: dict[str, Any] | None = None, console: Console | None = None) -> dict[str, Any]:

@@ -25,6 +25,12 @@ class SupervisedBatch:
         """Return the batch on ``device``."""
         return type(self)(self.inputs.to(device), self.targets.to(device))
 
+    def padded(self) -> Self:
+        """Return the batch in one of a few shapes; what is added has no measured target and counts nowhere."""
+        inputs = self.inputs.padded()
+        added = inputs.num_graphs - self.targets.shape[0]
+        return type(self)(inputs, F.pad(self.targets, (0, 0, 0, added), value=float("nan")))
+
 
 class Supervised(Task):
     """A model that predicts one or more targets.
@@ -42,6 +48,10 @@ class Supervised(Task):
         """Return what the model says of itself, if it does."""
         diagnose = getattr(self.model, "diagnose", None)
         return diagnose(batch.inputs) if diagnose else {}
+
+    def terms(self, batch: SupervisedBatch) -> Tensor:
+        """Return the number of measured targets."""
+        return (~batch.targets.isnan()).sum().float()
 
     def predict(self, inputs: Any) -> Tensor:
         """Return predictions in the targets' own units, or probabilities ``[B, outputs]``."""

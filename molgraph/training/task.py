@@ -46,6 +46,10 @@ class Task(nn.Module, ABC):
     def loss(self, batch: Any) -> Tensor:
         """Return the mean loss of one batch, a scalar with gradient."""
 
+    def terms(self, batch: Any) -> Tensor:
+        """Return how much the mean loss of ``batch`` counts among those of other processes: its number of terms."""
+        return torch.ones(())
+
     def evaluate(self, batches: Iterable[Any]) -> dict[str, float]:
         """Return the metrics over ``batches``, which already lie on the task's device; must contain ``monitor``."""
         losses = [self.loss(batch) for batch in batches]

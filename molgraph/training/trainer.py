@@ -16,11 +16,14 @@ import yaml
 from rich.console import Console
 from torch import Tensor
 
+from molgraph.training.allocator import keep_memory
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import TrainerConfig
+from molgraph.training.distributed import World, shard
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
-from molgraph.training.precision import autocast, choose_device, describe_device, set_precision
+from molgraph.training.precision import choose_device, describe_device, set_precision
+from molgraph.training.step import build_passes
 from molgraph.training.task import Batches, Task
 
 
@@ -54,6 +57,7 @@ class Trainer:
         run_config: the whole resolved configuration, stored in each checkpoint.
         loggers: further receivers of the metrics, beside ``metrics.csv``.
         console: where progress is shown.
+        world: the processes that share each batch.
     """
 
     config: TrainerConfig
@@ -62,6 +66,7 @@ class Trainer:
     loggers: list[Logger] = field(default_factory=list)
     console: Console = field(default_factory=Console)
     progress: Progress = field(default_factory=Progress)
+    world: World = field(default_factory=World)
 
     def fit(self, task: Task, train: Batches, val: Batches, state: dict[str, Any] | None = None) -> None:
         """Train ``task`` from the start, or from ``last.pt`` in the run folder, and load the best weights at the end.
@@ -72,6 +77,7 @@ class Trainer:
             val: batches that choose the best epoch.
             state: plain values that rebuild the model beside the configuration, stored in the checkpoints.
         """
+        train = shard(train, self.world)
         self._prepare(task, len(train), state or {})
         bar = ProgressLine(self.console, self.steps, self.progress.step)
         try:
@@ -82,7 +88,8 @@ class Trainer:
             bar.close()
             for logger in self.loggers:
                 logger.close()
-        task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
+        if self.world.leads:
+            task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
 
     def fit_at_once(
         self, task: Task, fit: Callable[[], None], val: Batches, state: Callable[[], dict[str, Any]]
@@ -112,15 +119,20 @@ class Trainer:
     def _prepare(self, task: Task, batches: int, state: dict[str, Any]) -> None:
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
-        self.device = choose_device(self.config.device)
+        self.device = self.world.device(choose_device(self.config.device))
+        if self.device.type == "cpu":
+            keep_memory()
         precision = set_precision(self.config.precision, self.device)
         self.task, self.state = task.to(self.device), state
         self.steps = min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs)
         self.optimizer = build_optimizer(task, self.config.optimizer)
+        self.passes = build_passes(task, self.config, self.device, self.world)
         self.average = [p.detach().clone() for p in task.parameters()] if self.config.ema else []
         if (self.folder / "last.pt").exists():
             self._restore()
-        self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
+        self.world.begin(task)
+        if self.world.leads:
+            self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
         parameters = sum(p.numel() for p in task.parameters())
         self.console.print(
             f"[bold]{describe_device(self.device)}[/], {precision} · {parameters:,} parameters · "
@@ -150,10 +162,7 @@ class Trainer:
         rate = learning_rate(self.progress.step, self.steps, self.config.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.config.precision, self.device):
-            loss = self.task.loss(batch.to(self.device))
-        loss.backward()
+        loss = self.passes(batch.to(self.device))
         if self.config.optimizer.clip:
             torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.optimizer.clip)
         self.optimizer.step()
@@ -161,7 +170,7 @@ class Trainer:
             # A short run would otherwise average in its random start.
             decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.task.parameters()], 1 - decay)
-        return loss.detach()
+        return loss
 
     def _settle(self, losses: list[Tensor], start: float) -> tuple[list[Tensor], float]:
         """Add up losses and time: the one moment at which the host waits for the device."""
@@ -191,7 +200,7 @@ class Trainer:
     def _validate(self, val: Batches, train_loss: float, bar: ProgressLine) -> None:
         progress, start = self.progress, time.perf_counter()
         with self._averaged_weights():
-            metrics = evaluate(self.task, val, self.device)
+            metrics = self.world.agree(evaluate(self.task, val, self.device) if self.world.leads else None)
             value = metrics[self.task.monitor]
             if self._is_better(value):
                 progress.best, progress.best_epoch = value, progress.epoch
@@ -220,6 +229,8 @@ class Trainer:
         return _Swapped(list(self.task.parameters()), self.average)
 
     def _save(self, path: Path, extra: dict[str, Any]) -> None:
+        if not self.world.leads:
+            return
         content = {"task": self.task.state_dict(), "config": yaml.safe_dump(self.run_config, sort_keys=False)}
         save_checkpoint(path, content | {"state": yaml.safe_dump(self.state, sort_keys=False)} | extra)
 

@@ -1,0 +1,27 @@
+"""Memory that stays: ``keep_memory()`` lets glibc reuse freed tensors instead of giving them back to the kernel."""
+
+import ctypes
+import functools
+import os
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_KEPT, _GROWN = 2**31 - 1, 64 * 2**20
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Keep freed memory in the process, once and for all of it; return whether that was possible.
+
+    By default glibc returns every large tensor to the kernel as soon as it is freed, and the next one of its size costs
+    a page fault for every 4 KB. Each step makes and frees the same tensors: a D-MPNN step of 64 molecules then takes
+    half as long again. The price is that the process stays as large as it once was. Nothing is done where glibc is not,
+    and where the environment variables ``MALLOC_*`` say what somebody wants.
+    """
+    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _GROWN))
+    return all(mallopt(name, value) == 1 for name, value in settings)

@@ -1,0 +1,100 @@
+"""Particles side by side: one interaction block forward and backward against the plain form; neighbour search."""
+
+import numpy as np
+import torch
+
+from molgraph.particles.interaction import InteractionBlock
+from molgraph.particles.neighbors import radius_edges
+from molgraph.particles.space import Box
+from molgraph.training.precision import fastest_float32_matmul
+
+from . import peers
+from .measure import Variant, apart, compare, flops, matmul_rate
+from .particles import plain_block
+
+WIDTH, NEIGHBOURS, SIZE = 128, 20, 5000
+SIZES = (1000, 2500, 10_000, 19_000)
+
+
+def suite(console, rounds, threads):
+    """Measure a block at several sizes, and the search for neighbours."""
+    few = max(3, rounds // 3)
+    rows = block(SIZE, few, threads) + search(SIZE, few, threads)
+    for size in SIZES:
+        rows += block(size, 3, threads)
+    return rows
+
+
+def particles(size):
+    """Return uniform random positions in a unit box, the box, and a radius with about twenty neighbours."""
+    positions = torch.rand(size, 3, generator=torch.Generator().manual_seed(0))
+    return positions, Box((0, 0, 0), (1, 1, 1)), (NEIGHBOURS * 3 / (4 * np.pi * size)) ** (1 / 3)
+
+
+def block(size, rounds, threads):
+    """Forward and backward of a block: molgraph's, and gather, concatenate, multiply, ``index_add_``."""
+    setting = fastest_float32_matmul()
+    variants = [
+        Variant("molgraph", lambda: passes(size, split_form), setting, keep=True),
+        Variant("plain form as installed", lambda: passes(size, plain_block)),
+        Variant("plain form with equal switches", lambda: passes(size, plain_block), setting, keep=True),
+    ]
+    rows = compare("particle block, forward and backward", variants, rounds, size, threads)
+    work, rate, edges = apart(floor, threads, size, setting)
+    rows[0].extra |= {"edges": edges, "share of the floor": 1e3 * work / rate / rows[0].median}
+    return rows
+
+
+def split_form(module, nodes, links, edges):
+    return module(nodes, links, edges)
+
+
+def passes(size, form):
+    """Return one forward and backward pass of a block in one form, after a check against the other form."""
+    positions, box, radius = particles(size)
+    edges = radius_edges(positions, radius, box)
+    torch.manual_seed(0)
+    module = InteractionBlock(WIDTH)
+    inputs = [torch.randn(count, WIDTH, requires_grad=True) for count in (size, len(edges.dst))]
+
+    def work():
+        nodes, links = form(module, *inputs, edges)
+        return torch.autograd.grad(nodes.square().mean() + links.square().mean(), [*inputs, *module.parameters()])
+
+    if size <= SIZE:
+        with torch.no_grad():
+            ours, theirs = (other(module, *inputs, edges) for other in (split_form, plain_block))
+        peers.same(ours[0], theirs[0], "the plain block")
+        peers.same(ours[1], theirs[1], "the plain block")
+    return work
+
+
+def floor(size, setting):
+    """Return the GFLOP of both passes, the rate of matrix products and the number of edges."""
+    positions, box, radius = particles(size)
+    return flops(passes(size, split_form)), matmul_rate(setting, WIDTH), len(radius_edges(positions, radius, box).dst)
+
+
+def search(size, rounds, threads):
+    """All pairs within the radius as sorted directed edges, each with its reverse; the peers give the pairs alone."""
+    variants = [Variant("molgraph", lambda: searches(size)["molgraph"])]
+    variants += [Variant(name, lambda name=name: searches(size)[name]) for name in ("scipy", "ASE")]
+    return compare("neighbour search", variants, rounds, size, threads)
+
+
+def searches(size):
+    """Return the search of each library, after a check that all find as many pairs."""
+    from ase.neighborlist import primitive_neighbor_list
+    from scipy.spatial import cKDTree
+
+    positions, box, radius = particles(size)
+    places, cell = positions.double().numpy(), np.eye(3)
+    found = {
+        "molgraph": lambda: radius_edges(positions, radius, box),
+        "scipy": lambda: cKDTree(places).query_pairs(radius, output_type="ndarray"),
+        "ASE": lambda: primitive_neighbor_list("ij", [False] * 3, cell, places, radius),
+    }
+    counts = [len(found["molgraph"]().dst), 2 * len(found["scipy"]()), len(found["ASE"]()[0])]
+    if len(set(counts)) > 1:
+        raise ValueError(f"molgraph, scipy and ASE find {counts} edges")
+    return found
