@@ -48,7 +48,7 @@ class SequenceModel(Protocol):
 
 
 def explain_sequence(model: SequenceModel, smiles: str, way: str, output: int) -> Explanation:
-    """Explains a sequence model's prediction of one SMILES, read once and as it is given.
+    """Explains a sequence model's prediction of one SMILES, read once, as its canonical SMILES.
 
     Args:
         model: the predictor.

@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from molgraph.molecules.explain import Explanation
-from molgraph.molecules.smiles import Standardization
+from molgraph.molecules.smiles import Standardization, canonicalize
 from molgraph.sequences.architecture import make_encoder, make_shape
 from molgraph.sequences.explain import explain_sequence
 from molgraph.sequences.pooling import Pooling
@@ -25,7 +25,6 @@ from molgraph.sequences.reading import (
     SmilesBatch,
     SmilesFeaturizer,
     build_vocabulary,
-    standardized,
 )
 from molgraph.sequences.rnn import RecurrentEncoder, gradients_back
 from molgraph.sequences.tokenizer import Vocabulary
@@ -89,7 +88,7 @@ class SequencePredictor(nn.Module):
         if unknown:
             raise ValueError(f"model does not take {', '.join(unknown)}; it takes shape, pooling, {', '.join(known)}")
         how = Reading(**reading)
-        texts = [standardized(text, standardization) for text in smiles]
+        texts = [canonicalize(text, standardization) for text in smiles]
         return cls(build_vocabulary(texts, how), outputs, shape, pooling, how, standardization)
 
     def state(self) -> dict[str, Any]:

@@ -88,7 +88,14 @@ def test_random_writings_change_with_the_epoch_and_repeat_with_it():
     assert data.for_epoch(0).batch([3]).groups[0].tokens.tolist() == [first[3]]
 
 
-def test_without_randomization_training_sees_the_text_as_given():
+def test_the_way_a_molecule_is_written_does_not_change_the_prediction():
+    model = build(SHAPES[4]).eval()
+    data = model.encode(["OCC", "C(O)C", "CCO"])
+    assert data.smiles == ["CCO"] * 3
+    assert model(data.batch([0, 1, 2])).std(dim=0).max() == 0
+
+
+def test_without_randomization_training_sees_the_canonical_text():
     data = build(SHAPES[4], average=10).encode(SMILES)
     assert data.for_epoch(5).tokens == data.tokens
     assert data.for_epoch(5).batch([3]).copies == 1
