@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .dataset import Frames, ValidationWindows, Window, stack_windows
+from .dataset import Frames, ValidationWindows, stack_windows
 from .metrics import (
     HORIZONS,
     density_deviation,
     escaped,
     horizon_errors,
     kinetic_energy,
+    mean_squared_displacement,
     momentum_drift,
+    radial_distribution,
     sliced_wasserstein,
     squared_errors,
     time_to_failure,
@@ -61,8 +63,6 @@ class Evaluation:
     """Frames ``[T, N, D]`` of the rollout of the first trajectory."""
     truth: np.ndarray
     """Its true frames."""
-    errors: np.ndarray
-    """Mean squared error ``[T]`` of each step, over trajectories."""
 
 
 @torch.no_grad()
@@ -89,14 +89,16 @@ def evaluate(simulator: Simulator, frames: Frames, steps: int | None = None, sta
     seconds = time.perf_counter() - began
     predicted = torch.stack(rolled, dim=1).cpu()
     pieces = predicted.split([len(w.future) for w in windows])
-    rows = [_compare(simulator, w, p) for w, p in zip(windows, pieces, strict=True)]
-    metrics = {name: _mean([row[0][name] for row in rows]) for name in rows[0][0]}
+    rows = []
+    for window, piece in zip(windows, pieces, strict=True):
+        guess, truth = (x.transpose(0, 1).numpy() for x in (piece, window.future))
+        rows.append(compare(window.state, guess, truth, simulator.scale.radius))
+    metrics = {name: _mean([row[name] for row in rows]) for name in rows[0]}
     metrics |= short_errors(simulator, frames, steps, starts)
     metrics["ms_per_step"] = 1e3 * seconds / steps / count
-    errors = np.mean([row[1] for row in rows], axis=0)
     first = windows[0].state.positions[:, -1:]
     guess, truth = (torch.cat([first, p], dim=1).transpose(0, 1).numpy() for p in (pieces[0], windows[0].future))
-    return Evaluation(metrics, guess, truth, errors)
+    return Evaluation(metrics, guess, truth)
 
 
 def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int) -> dict[str, float]:
@@ -122,29 +124,44 @@ def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int
     return values
 
 
-def _compare(simulator: Simulator, window: Window, predicted: Tensor) -> tuple[dict[str, float], np.ndarray]:
-    """Metrics of one whole rollout, and its squared error in each step."""
-    state = window.state
-    box, radius, moving = state.box, simulator.scale.radius, ~state.kinematic.numpy()
-    guess, truth = (x.transpose(0, 1).numpy()[:, moving] for x in (predicted, window.future))
-    errors = squared_errors(guess, truth, box)
-    values = {"mse_all": float(errors.mean())}
+def compare(state: ParticleState, predicted: np.ndarray, truth: np.ndarray, radius: float) -> dict[str, float]:
+    """Every metric of one rollout.
+
+    Args:
+        state: where the rollout began.
+        predicted: frames ``[T, N, D]``.
+        truth: the frames ``[T, N, D]`` that truly followed.
+        radius: connectivity radius in the length unit of the data.
+
+    Returns:
+        Names and values. ``rdf_error`` and ``msd_error`` are there for a box that is periodic on all axes: the mean
+        absolute difference of g(r), and the relative one of the mean squared displacement at the end.
+    """
+    box, moving = state.box, ~state.kinematic.numpy()
+    guess, truth = predicted[:, moving], truth[:, moving]
+    values = {"mse_all": float(squared_errors(guess, truth, box).mean())}
     values["time_to_failure"] = float(time_to_failure(guess, truth, box, radius))
     if not np.isfinite(guess).all():
-        return values | dict.fromkeys(_LATER, float("nan")), errors
+        return values | dict.fromkeys(_LATER, float("nan"))
     energies = [kinetic_energy(x, box) for x in (guess, truth)]
     outside = escaped(guess, box)
     values["sliced_wasserstein_last"] = sliced_wasserstein(guess[-1], truth[-1], box)
     every = range(0, len(guess), max(1, len(guess) // 20))
     values["sliced_wasserstein"] = float(np.mean([sliced_wasserstein(guess[i], truth[i], box) for i in every]))
-    values["kinetic_energy_error"] = float(np.abs(energies[0] - energies[1]).mean() / energies[1].mean())
+    if len(guess) > 1:
+        values["kinetic_energy_error"] = float(np.abs(energies[0] - energies[1]).mean() / energies[1].mean())
     values["density_deviation"] = float(np.mean([density_deviation(guess[i], truth[i], radius, box) for i in every]))
     values["escaped"] = float(outside[-1])
     values["penetration"] = float(outside.mean())
     past = state.positions.transpose(0, 1).numpy()[-2:, moving]
     free = state.gravity[0].numpy()
     values["momentum_drift"] = momentum_drift(np.concatenate([past, guess]), free, box, radius)
-    return values, errors
+    if all(box.periodic) and len(guess) > 1:
+        found, expected = (radial_distribution(x[every.start :: every.step], box)[1] for x in (guess, truth))
+        values["rdf_error"] = float(np.abs(found - expected).mean())
+        far, farther = (mean_squared_displacement(x, box)[-1] for x in (guess, truth))
+        values["msd_error"] = float(abs(far / farther - 1))
+    return values
 
 
 _LATER = (

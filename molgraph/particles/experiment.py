@@ -24,6 +24,7 @@ from .checks import check_radius, check_trajectory
 from .dataset import Frames, TrainingWindows, ValidationWindows
 from .evaluation import Evaluation, FreeFlight, evaluate
 from .objective import SimulationTask
+from .plots import plot_rollout
 from .render import animate
 from .simulate import SimulatedSet
 from .simulator import Scale, Simulator
@@ -137,12 +138,14 @@ class SimulationExperiment(Experiment):
         simulator = self.task.simulator
         found = evaluate(simulator, frames)
         base = evaluate(FreeFlight(self.scale), frames).metrics
-        solver = self._solver_time()
+        device = str(next(simulator.buffers()).device)
+        solver = self.source.milliseconds(device) if isinstance(self.source, SimulatedSet) else None
         results = {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": solver}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         self._pictures(folder, found, frames.trajectories[0])
         self.console.print(results_table(found.metrics, base))
-        self._print_speed(found.metrics["ms_per_step"], solver)
+        if solver is not None:
+            self.console.print(speed(found.metrics["ms_per_step"], solver), highlight=False)
         return results | {"score": found.metrics["mse_all"]}
 
     def _frames(self, split: str, dtype: torch.dtype = torch.float32) -> Frames:
@@ -166,32 +169,11 @@ class SimulationExperiment(Experiment):
         )
         return radius
 
-    def _solver_time(self) -> float | None:
-        """Milliseconds of the real solver for one frame of the first test trajectory, where there is a solver."""
-        import time
-
-        if not isinstance(self.source, SimulatedSet):
-            return None
-        device = str(next(self.task.simulator.buffers()).device)
-        solver = self.source.start(self.source.seeds("test")[0], device)
-        solver.advance(self.source.frame_time)  # the first call loads the kernels
-        began = time.perf_counter()
-        for _ in range(5):
-            solver.advance(self.source.frame_time)
-        return 1e3 * (time.perf_counter() - began) / 5
-
-    def _print_speed(self, model: float, solver: float | None) -> None:
-        if solver is not None:
-            self.console.print(
-                f"{model:.1f} ms per frame; the real solver takes {solver:.1f} ms on the same device, "
-                f"so this model is {solver / model:.2g} times as fast",
-                highlight=False,
-            )
-
     def _pictures(self, folder: Path, found: Evaluation, trajectory: Trajectory) -> None:
         panels = {"truth": found.truth, "prediction": found.predicted}
         animate(folder / "rollout.gif", panels, self.metadata.box, trajectory.species)
-        plot_errors(folder / "rollout_error.png", found.errors)
+        moving = ~np.isin(trajectory.species, self.metadata.kinematic)
+        plot_rollout(folder / "rollout.png", self.metadata.box, found.predicted[:, moving], found.truth[:, moving])
 
 
 def _window_config(values: dict[str, Any]) -> WindowConfig:
@@ -201,6 +183,14 @@ def _window_config(values: dict[str, Any]) -> WindowConfig:
     return WindowConfig(**values)
 
 
+def speed(model: float, solver: float) -> str:
+    """Milliseconds of a frame by the model and by the solver, side by side, as a sentence."""
+    return (
+        f"{model:.1f} ms per frame; the real solver takes {solver:.1f} ms on the same device, "
+        f"so this model is {solver / model:.2g} times as fast"
+    )
+
+
 def results_table(model: dict[str, float], base: dict[str, float]) -> Table:
     """Metrics of the model beside those of free flight."""
     table = Table("metric", "model", "free flight", title="held-out trajectories")
@@ -208,20 +198,6 @@ def results_table(model: dict[str, float], base: dict[str, float]) -> Table:
         other = f"{base[name]:.3g}" if name in base and name != "ms_per_step" else ""
         table.add_row(name, f"{model[name]:.3g}", other)
     return table
-
-
-def plot_errors(path: Path, errors: np.ndarray) -> None:
-    """Draw the mean squared error of each step."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.add_subplot()
-    axis.semilogy(np.arange(1, len(errors) + 1), np.maximum(errors, 1e-12))
-    axis.set_xlabel("step")
-    axis.set_ylabel("mean squared error of positions")
-    figure.savefig(str(path), dpi=120)
 
 
 def load_simulator(run: str | Path) -> tuple[Simulator, Metadata]:

@@ -21,13 +21,15 @@ from torch import Tensor
 from molgraph.training.config import instantiate, read_config
 from molgraph.training.precision import choose_device
 
-from .experiment import load_simulator
+from .evaluation import compare
+from .experiment import load_simulator, speed
 from .metrics import escaped, horizon_errors, kinetic_energy, squared_errors
+from .plots import plot_rollout
 from .relaxation import Relaxed
 from .render import animate
 from .rollout import Guard, RolloutStopped, rollout, state_from_positions, state_from_scene
 from .scene_file import read_scene
-from .simulate import species_numbers
+from .simulate import SimulatedSet, species_numbers
 from .simulator import Simulator
 from .state import ParticleState
 from .trajectory import Metadata, ParticleSet
@@ -45,6 +47,8 @@ class Start:
     """Types ``[N]`` as in the data."""
     future: Tensor | None = None
     """True positions ``[N, T, D]``."""
+    source: SimulatedSet | None = None
+    """The solver that made the truth, where it is at hand: its time is told beside the model's."""
 
 
 @dataclass
@@ -118,8 +122,8 @@ class RolloutSession:
         animate(path, panels, self.start.state.box, self.start.species, self.arguments.color)
 
     def _report(self, frames: np.ndarray, seconds: float, state: ParticleState) -> None:
-        """Print and store what the rollout did."""
-        moving, box = ~state.kinematic.numpy(), state.box
+        """Print, plot and store what the rollout did."""
+        moving, box, folder = ~state.kinematic.numpy(), state.box, Path(self.arguments.run)
         values: dict[str, float] = {"frames": len(frames), "particles": len(state.positions)}
         if len(frames) > 1:
             values["ms_per_step"] = 1e3 * seconds / len(frames)
@@ -127,12 +131,19 @@ class RolloutSession:
             energy = kinetic_energy(frames[:, moving], box)
             values["kinetic_energy_first"], values["kinetic_energy_last"] = float(energy[0]), float(energy[-1])
             truth = self._truth(len(frames))
-            if truth is not None and len(truth):
-                shared = min(len(truth), len(frames))
-                values |= horizon_errors(squared_errors(frames[:shared, moving], truth[:shared, moving], box))
-        (Path(self.arguments.run) / "rollout.json").write_text(json.dumps(values, indent=2) + "\n")
+            shared = 0 if truth is None else min(len(truth), len(frames))
+            if truth is not None and shared > 1:
+                frames, truth = frames[:shared], truth[:shared]
+                values |= horizon_errors(squared_errors(frames[:, moving], truth[:, moving], box))
+                values |= compare(state, frames, truth, self.simulator.scale.radius)
+                truth = truth[:, moving]
+            plot_rollout(folder / "rollout.png", box, frames[:, moving], truth if shared > 1 else None)
         for name, value in values.items():
             self.console.print(f"{name:22s} {value:.4g}", highlight=False)
+        if len(frames) > 1 and self.start.source is not None:
+            values["solver_ms_per_frame"] = self.start.source.milliseconds(str(choose_device(self.arguments.device)))
+            self.console.print(speed(values["ms_per_step"], values["solver_ms_per_frame"]), highlight=False)
+        (folder / "rollout.json").write_text(json.dumps(values, indent=2) + "\n")
 
 
 def _start(arguments: argparse.Namespace, simulator: Simulator, metadata: Metadata) -> Start:
@@ -148,7 +159,8 @@ def _start(arguments: argparse.Namespace, simulator: Simulator, metadata: Metada
         scene = read_scene(arguments.scene)
         species = species_numbers(scene.species)
         return Start(state_from_scene(scene, metadata, scale, species), species)
-    particles = ParticleSet.open(arguments.set) if arguments.set else _own_set(arguments.run)
+    source = None if arguments.set else instantiate(read_config(Path(arguments.run))["data"])
+    particles = ParticleSet.open(arguments.set) if source is None else source.ensure()
     trajectories = particles.trajectories(arguments.split)
     if not 0 <= arguments.number < len(trajectories):
         raise ValueError(
@@ -158,8 +170,5 @@ def _start(arguments: argparse.Namespace, simulator: Simulator, metadata: Metada
     box = particles.metadata.box
     state = state_from_positions(chosen.positions, chosen.species, chosen.gravity, metadata, scale, box)
     rest = torch.from_numpy(chosen.positions[past:].astype(np.float64)).transpose(0, 1)
-    return Start(state, chosen.species, box.wrap(rest) if len(chosen) > past else None)
-
-
-def _own_set(run: str) -> ParticleSet:
-    return instantiate(read_config(Path(run))["data"]).ensure()
+    future = box.wrap(rest) if len(chosen) > past else None
+    return Start(state, chosen.species, future, source if isinstance(source, SimulatedSet) else None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -110,6 +111,15 @@ class SimulatedSet:
     def start(self, seed: int, device: str = "cpu") -> Solver:
         """A solver at the initial state of one seed."""
         return instantiate(self.solver).start(self.scene(seed), device, seed)
+
+    def milliseconds(self, device: str = "cpu", frames: int = 5) -> float:
+        """Wall time in ms of a frame of the first test trajectory, the mean over ``frames``."""
+        solver = self.start(self.seeds("test")[0], device)
+        solver.advance(self.frame_time)  # the first call loads the kernels
+        began = time.perf_counter()
+        for _ in range(frames):
+            solver.advance(self.frame_time)
+        return 1e3 * (time.perf_counter() - began) / frames
 
     def trajectory(self, seed: int, device: str = "cpu") -> Trajectory:
         """Simulate one trajectory.

@@ -113,7 +113,10 @@ def test_the_verbs_roll_out_a_run(folder, tmp_path, monkeypatch, capsys):
     outputs = [str(tmp_path / f"out.{suffix}") for suffix in ("h5", "extxyz", "traj", "pvd", "gif")]
     main(["rollout", str(tmp_path / "run"), "--steps", "12", *[word for o in outputs for word in ("-o", o)]])
     assert all(Path(o).exists() for o in outputs)
-    assert json.loads((tmp_path / "run" / "rollout.json").read_text())["frames"] == 12
+    told = json.loads((tmp_path / "run" / "rollout.json").read_text())
+    assert told["frames"] == 12
+    assert told.keys() >= {"mse_5", "sliced_wasserstein", "momentum_drift", "density_deviation", "time_to_failure"}
+    assert (tmp_path / "run" / "rollout.png").stat().st_size > 1000
     scene = {
         "box": [[0, 2], [0, 2]],
         "gravity": [0, -1],
