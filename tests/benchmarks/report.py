@@ -60,6 +60,9 @@ def plot(path, rows):
     for axis, ((work, unit), lines) in zip(axes, curves.items(), strict=True):
         for name, points in lines.items():
             axis.loglog(*zip(*sorted(points), strict=True), marker="o", label=name)
+        sizes = sorted({size for points in lines.values() for size, _ in points})
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.set_xticks([], minor=True)
         axis.set(title=work, xlabel="size", ylabel=unit)
         axis.legend(fontsize=7)
     figure.savefig(str(path), dpi=120)
