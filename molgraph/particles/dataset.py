@@ -15,6 +15,7 @@ from torch import Tensor
 from .simulator import Scale
 from .space import Box
 from .state import ParticleState, stack_states
+from .statistics import velocities
 from .trajectory import Metadata, Trajectory
 
 
@@ -54,6 +55,14 @@ class Frames:
         chosen = self.metadata.box.wrap(chosen)
         state = state_at(chosen[:, :past], trajectory.species, trajectory.gravity, self.metadata, self.scale)
         return Window(state, chosen[:, past:])
+
+    def felt(self, number: int) -> np.ndarray:
+        """Root mean square acceleration beyond gravity of the moving particles at the present frame of each window."""
+        trajectory, metadata = self.trajectories[number], self.metadata
+        moving = ~np.isin(trajectory.species, metadata.kinematic)
+        speed = velocities(trajectory.positions[:, moving].astype(np.float64), metadata.box)
+        beyond = np.diff(speed, axis=0) - trajectory.gravity * metadata.dt**2
+        return np.sqrt((beyond**2).mean((1, 2)))[self.scale.history - 1 :]
 
     def starts(self, number: int, steps: int) -> int:
         """Number of windows with ``steps`` future frames in trajectory ``number``."""
@@ -109,6 +118,8 @@ class TrainingWindows:
         unrolls: relative frequency of 0, 1, 2, ... steps that the model takes itself before the one it learns from
             (pushforward, Brandstetter et al. 2022); LagrangeBench uses 18, 2, 1, 1.
         unroll_from: epoch from which ``unrolls`` counts; before it no window is unrolled.
+        emphasis: share of windows that are drawn in proportion to the acceleration beyond gravity in them; the rest is
+            drawn evenly. Impacts last a few frames, and decide what follows.
     """
 
     frames: Frames
@@ -118,6 +129,7 @@ class TrainingWindows:
     reflect: bool = True
     unrolls: tuple[float, ...] = (1.0,)
     unroll_from: int = 0
+    emphasis: float = 0.0
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -126,16 +138,40 @@ class TrainingWindows:
         """The batches of an epoch."""
         generator = np.random.default_rng((self.seed, number))
         shares = np.array(self.unrolls if number >= self.unroll_from else (1.0,))
+        lotteries = {k: self._lottery(k) for k in range(1, 1 + len(shares))}
         for _ in range(self.steps_per_epoch):
             steps = 1 + int(generator.choice(len(shares), p=shares / shares.sum()))
-            yield stack_windows([self._draw(generator, steps) for _ in range(self.batch_size)])
+            places = [lotteries[steps].draw(generator) for _ in range(self.batch_size)]
+            yield stack_windows([self._window(*place, steps, generator) for place in places])
 
-    def _draw(self, generator: np.random.Generator, steps: int) -> Window:
-        counts = np.array([self.frames.starts(i, steps) for i in range(len(self.frames.trajectories))])
-        place = int(generator.integers(counts.sum()))
-        number = int(np.searchsorted(np.cumsum(counts), place, side="right"))
-        window = self.frames.window(number, place - int(counts[:number].sum()), steps)
+    def _window(self, trajectory: int, start: int, steps: int, generator: np.random.Generator) -> Window:
+        window = self.frames.window(trajectory, start, steps)
         return mirrored(window, generator) if self.reflect else window
+
+    def _lottery(self, steps: int) -> Lottery:
+        """All windows with ``steps`` future frames, each with its chance."""
+        counts = [self.frames.starts(i, steps) for i in range(len(self.frames.trajectories))]
+        chances = np.full(sum(counts), 1 / max(sum(counts), 1))
+        if self.emphasis:
+            felt = np.concatenate([self.frames.felt(i)[:count] for i, count in enumerate(counts)])
+            chances = (1 - self.emphasis) * chances + self.emphasis * felt / max(felt.sum(), 1e-30)
+        return Lottery(np.cumsum([0, *counts]), np.cumsum(chances))
+
+
+@dataclass(frozen=True)
+class Lottery:
+    """Windows and their chances."""
+
+    firsts: np.ndarray
+    """Place of the first window of each trajectory among all windows, and their number."""
+    cumulative: np.ndarray
+    """Cumulative chance of each window."""
+
+    def draw(self, generator: np.random.Generator) -> tuple[int, int]:
+        """A trajectory, and a start in it."""
+        place = int(np.searchsorted(self.cumulative[:-1], generator.random(), side="right"))
+        trajectory = int(np.searchsorted(self.firsts, place, side="right")) - 1
+        return trajectory, place - int(self.firsts[trajectory])
 
 
 def mirrored(window: Window, generator: np.random.Generator) -> Window:

@@ -56,6 +56,7 @@ class WindowConfig:
     reflect: bool = True
     unrolls: tuple[float, ...] = (1.0,)
     unroll_from: int = 0
+    emphasis: float = 0.0
     validation_steps: int = 60
     validation_starts: int = 2
 
@@ -115,6 +116,7 @@ class SimulationExperiment(Experiment):
             self.windows.reflect,
             self.windows.unrolls,
             self.windows.unroll_from,
+            self.windows.emphasis,
         )
         self.val = ValidationWindows(
             self._frames("valid"), self.windows.validation_steps, self.windows.validation_starts

@@ -92,6 +92,20 @@ def test_an_epoch_is_a_function_of_its_number(frames):
     )
 
 
+def test_emphasis_draws_windows_in_proportion_to_what_particles_feel(frames):
+    spread = TrainingWindows(frames, batch_size=1, seed=0, reflect=False, emphasis=1.0)._lottery(1)
+    felt = np.concatenate([frames.felt(i)[: frames.starts(i, 1)] for i in range(len(frames.trajectories))])
+    np.testing.assert_allclose(np.diff(spread.cumulative, prepend=0), felt / felt.sum(), atol=1e-12)
+    generator = np.random.default_rng(0)
+    places = [spread.draw(generator) for _ in range(20_000)]
+    drawn = np.bincount([spread.firsts[n] + start for n, start in places], minlength=len(felt))
+    assert np.corrcoef(drawn, felt)[0, 1] > 0.9
+    even = TrainingWindows(frames, batch_size=1)._lottery(2)
+    assert {even.draw(generator) for _ in range(500)} <= {
+        (n, s) for n in range(len(frames.trajectories)) for s in range(frames.starts(n, 2))
+    }
+
+
 def test_a_mirrored_window_is_a_window_of_the_mirrored_world(frames):
     window = frames.window(0, 0, 2)
     sides = [mirrored(window, np.random.default_rng(seed)) for seed in range(8)]
