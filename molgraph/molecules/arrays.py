@@ -55,7 +55,7 @@ class MoleculeGraphs:
         object.__setattr__(self, "_packed", packed)
 
     @cached_property
-    def _first_edges(self) -> Ints:
+    def first_edges(self) -> Ints:
         """First edge into each atom, counted within its molecule ``[A]``."""
         molecule = np.repeat(np.arange(len(self)), np.diff(self.edge_offsets))
         degrees = np.bincount(self.dst + self.atom_offsets[molecule], minlength=len(self.atoms))
@@ -108,7 +108,7 @@ class MoleculeGraphs:
         columns[:2] += base
         columns[2] += edge_base
         offsets = np.empty(len(atoms) + 1, dtype=np.int64)
-        np.add(self._first_edges.take(atoms), np.repeat(edge_starts[:-1], atom_counts), out=offsets[:-1])
+        np.add(self.first_edges.take(atoms), np.repeat(edge_starts[:-1], atom_counts), out=offsets[:-1])
         offsets[-1] = len(edges)
         src, dst, reverse, bonds = map(torch.from_numpy, columns)
         atom_table, bond_table = tables or self.tables()

@@ -163,10 +163,24 @@ class PropertyBatches:
     """Whether the order is random, as in training."""
     part: tuple[int, int] = (0, 1)
     """This process and the number of processes that share each batch."""
+    resident: torch.Tensor | None = None
+    """The targets on the device on which batches are made; None makes them on the host."""
 
     def shard(self, rank: int, size: int) -> "PropertyBatches":
         """Return the same batches of which process ``rank`` of ``size`` reads its share."""
         return replace(self, part=(rank, size))
+
+    def on(self, device: torch.device) -> "PropertyBatches":
+        """Return the same batches, made on ``device`` where the molecules can lie there as a whole."""
+        if device.type == "cpu" or not hasattr(self.encoded, "on"):
+            return self
+        return replace(self, encoded=self.encoded.on(device), resident=torch.from_numpy(self.values).float().to(device))
+
+    def _targets(self, chosen: NDArray[np.int64]) -> torch.Tensor:
+        rows = torch.from_numpy(chosen)
+        if self.resident is None:
+            return torch.from_numpy(self.values)[rows].float()
+        return self.resident[rows.to(self.resident.device, non_blocking=True)]
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -203,4 +217,4 @@ class PropertyBatches:
         for whole in self.order(number, np.asarray(encoded.sizes)):
             chosen = whole[rank::size]
             inputs = encoded.batch(chosen)
-            yield SupervisedBatch(inputs, torch.from_numpy(self.values[chosen]).float())
+            yield SupervisedBatch(inputs, self._targets(chosen))

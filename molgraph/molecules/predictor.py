@@ -17,6 +17,7 @@ from molgraph.molecules.encoders import build_encoder
 from molgraph.molecules.explain import Explanation, explain_graph
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.graph import featurize, featurize_valid, has_stereo_marks
+from molgraph.molecules.resident import ResidentGraphs
 from molgraph.molecules.smiles import Standardization, parse_valid
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.mlp import mlp
@@ -54,6 +55,10 @@ class EncodedGraphs:
     def for_epoch(self, number: int) -> Self:
         """Return the same molecules: a graph is not augmented."""
         return self
+
+    def on(self, device: torch.device) -> ResidentGraphs:
+        """Return the same data set, lying on ``device``."""
+        return ResidentGraphs.of(self.graphs, self.tables, self.descriptors, device)
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> GraphBatch:
         """Gather molecules into one batch."""

@@ -79,6 +79,7 @@ class Trainer:
         """
         train = shard(train, self.world)
         self._prepare(task, len(train), state or {})
+        train, val = on_device(train, self.device), on_device(val, self.device)
         bar = ProgressLine(self.console, self.steps, self.progress.step)
         try:
             while not self._finished():
@@ -284,6 +285,11 @@ class _Swapped:
         with torch.no_grad():
             for parameter, average in zip(self.parameters, self.average, strict=False):
                 parameter.data, average.data = average.data, parameter.data
+
+
+def on_device(batches: Batches, device: torch.device) -> Batches:
+    """Return batches that are made on ``device``, if they can be; others are moved there one by one."""
+    return batches.on(device) if hasattr(batches, "on") else batches
 
 
 def evaluate(task: Task, batches: Batches, device: torch.device) -> dict[str, float]:
