@@ -46,11 +46,11 @@ def floors():
 def run(name, options, console):
     """Run one suite and return its rows."""
     if name == "generate":
-        from . import generate
+        from . import generate, lengths
 
         sys.argv = ["generate"]
         generate.main()
-        return []
+        return lengths.suite(console, options.rounds, options.threads)
     if name == "molecules":
         from .molecules import suite
 

@@ -14,7 +14,7 @@ def show(rows, console=None):
     for row in rows:
         works[row.work].append(row)
     table = Table()
-    for title in ("work", "variant", "size", "median", "quartiles", "time / molgraph's", "quartiles", "also"):
+    for title in ("work", "variant", "size", "median", "quartiles", "time / the first", "quartiles", "also"):
         table.add_column(title, justify="left" if title in ("work", "variant", "also") else "right", overflow="fold")
     for work, members in works.items():
         for number, row in enumerate(members):
