@@ -185,9 +185,10 @@ class DMPNN(GraphEncoder):
         edges = start.relu()
         for _ in range(self.num_layers - 1):
             update = self.message(line_graph_sum(edges, graph.src, graph.dst, graph.offsets, graph.reverse))
-            edges = self.dropout((start + update if self.residual else update).relu())
+            # in place: the passes need neither the product nor the sum again, only what relu leaves of it
+            edges = self.dropout((update.add_(start) if self.residual else update).relu_())
         incoming = segment_sum(edges, graph.dst, graph.offsets)
-        nodes = (self.atom_out(graph.node_features) + self.message_out(incoming)).relu()
+        nodes = self.message_out(incoming).add_(self.atom_out(graph.node_features)).relu_()
         return self.dropout(self.norm(nodes))
 
 

@@ -8,7 +8,8 @@ import multiprocessing
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
@@ -133,7 +134,7 @@ class TrainedModel:
         result = torch.zeros(len(order), self.state["outputs"])
         spread = torch.zeros_like(result) if self.averages else None
         with torch.inference_mode():
-            for part in order.split(64 if self.device.type == "cpu" else CHUNK):
+            for part in order.split(128 if self.device.type == "cpu" else CHUNK):
                 batch = encoded.batch(part.numpy()).to(self.device)
                 if spread is None:
                     result[part] = self.task.predict(batch).float().cpu()
@@ -181,16 +182,33 @@ class TrainedModel:
                 yield from self._predict_chunk(chunk, *self.featurizer(chunk))
             return
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            waiting: deque[tuple[list[str], Future[Any]]] = deque()
-            for chunk in islice(chunks, 2 * workers + 2):
-                waiting.append((chunk, pool.submit(self.featurizer, chunk)))
+        with ProcessPoolExecutor(workers, mp_context=context) as pool, self._model_threads() as threads:
+
+            def submit(chunk: list[str]) -> Future[list[Prediction]]:
+                return threads.submit(self._predict_read, chunk, pool.submit(self.featurizer, chunk))
+
+            waiting = deque(submit(chunk) for chunk in islice(chunks, 2 * workers + 2))
             while waiting:
-                chunk, future = waiting.popleft()
+                predictions = waiting.popleft().result()
                 following = next(chunks, None)
                 if following:
-                    waiting.append((following, pool.submit(self.featurizer, following)))
-                yield from self._predict_chunk(chunk, *future.result())
+                    waiting.append(submit(following))
+                yield from predictions
+
+    def _predict_read(self, smiles: Sequence[str], read: "Future[Any]") -> list[Prediction]:
+        return self._predict_chunk(smiles, *read.result())
+
+    @contextmanager
+    def _model_threads(self) -> Iterator[ThreadPoolExecutor]:
+        """As many threads as PyTorch would give one operation, each with a chunk of its own: none waits for another."""
+        count = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(
+                count if self.device.type == "cpu" else 1, initializer=torch.set_num_threads, initargs=(1,)
+            ) as threads:
+                yield threads
+        finally:
+            torch.set_num_threads(count)
 
     def columns(self) -> list[str]:
         """Return the columns that a prediction adds to a table, ``error`` last."""
