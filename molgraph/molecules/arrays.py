@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from molgraph.molecules.features import ATOM_FEATURES, BOND_FEATURES, CodeBook, Codes, Ints, rows
-from molgraph.nn.graph import Features, GraphBatch
+from molgraph.nn.graph import Features, GraphBatch, Kinds
 
 EDGE_FIELDS = ("src", "dst", "reverse", "edges")
 TABLE = 1 << 12
@@ -61,6 +61,15 @@ class MoleculeGraphs:
         degrees = np.bincount(self.dst + self.atom_offsets[molecule], minlength=len(self.atoms))
         first = np.cumsum(degrees) - degrees
         return (first - np.repeat(self.edge_offsets[:-1], self.sizes)).astype(np.int32)
+
+    @cached_property
+    def kinds(self) -> tuple[Ints, NDArray[np.int64], NDArray[np.int64]]:
+        """Distinct pairs of source and edge: the pair of each edge ``[E]``, and the two table rows of each pair."""
+        molecule = np.repeat(np.arange(len(self)), np.diff(self.edge_offsets))
+        sources = self.atoms[self.src + self.atom_offsets[molecule]].astype(np.int64)
+        width = max(1, len(self.bond_codes))
+        index, codes = _compact(sources * width + self.edges, len(self.atom_codes) * width)
+        return index.astype(np.int32), codes // width, codes % width
 
     def __len__(self) -> int:
         """Return the number of molecules."""
@@ -111,6 +120,8 @@ class MoleculeGraphs:
         np.add(self.first_edges.take(atoms), np.repeat(edge_starts[:-1], atom_counts), out=offsets[:-1])
         offsets[-1] = len(edges)
         src, dst, reverse, bonds = map(torch.from_numpy, columns)
+        pair_of_edge, pair_atoms, pair_bonds = self.kinds
+        pairs, used = _compact(pair_of_edge.take(edges), len(pair_atoms))
         atom_table, bond_table = tables or self.tables()
         return GraphBatch(
             src=src,
@@ -121,7 +132,15 @@ class MoleculeGraphs:
             edge_features=Features(bond_table, bonds),
             node_graph=torch.from_numpy(np.repeat(np.arange(len(chosen)), atom_counts)),
             graph_offsets=torch.from_numpy(atom_starts),
+            kinds=Kinds(*map(torch.from_numpy, (pair_atoms[used], pair_bonds[used], pairs))),
         )
+
+
+def _compact(codes: NDArray[np.int64] | Ints, bound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the codes below ``bound`` that occur; return the number of each code, and the codes that occur."""
+    occurs = np.zeros(bound, dtype=bool)
+    occurs[codes] = True
+    return (np.cumsum(occurs) - 1).take(codes), np.flatnonzero(occurs)
 
 
 def _slices(

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
-from molgraph.nn.graph import GraphBatch
+from molgraph.nn.graph import Features, GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
 from molgraph.nn.graph_conv import GINEConv, GraphConv
 from molgraph.nn.mlp import FeatureLinear, mlp, normalization
@@ -180,16 +180,30 @@ class DMPNN(GraphEncoder):
 
     def forward(self, graph: GraphBatch) -> Tensor:
         """Map a batch of graphs to node rows ``[N, hidden]``."""
-        from_atoms = gather_source(self.atom_in(graph.node_features), graph.src, graph.offsets, graph.reverse)
-        start = from_atoms + self.bond_in(graph.edge_features)
-        edges = start.relu()
+        kinds = self._start(graph)
+        start, edges = kinds.rows(), Features(kinds.table.relu(), kinds.index)
         for _ in range(self.num_layers - 1):
-            update = self.message(line_graph_sum(edges, graph.src, graph.dst, graph.offsets, graph.reverse))
+            if edges.index is None:
+                update = self.message(self._sum_into_source(edges.table, graph))
+            else:  # the linear comes before the sum, because there are fewer kinds than edges
+                update = self._sum_into_source(edges.linear(self.message.weight), graph)
             # in place: the passes need neither the product nor the sum again, only what relu leaves of it
-            edges = self.dropout((update.add_(start) if self.residual else update).relu_())
-        incoming = segment_sum(edges, graph.dst, graph.offsets)
+            edges = Features(self.dropout((update.add_(start) if self.residual else update).relu_()))
+        incoming = segment_sum(edges.rows(), graph.dst, graph.offsets)
         nodes = self.message_out(incoming).add_(self.atom_out(graph.node_features)).relu_()
         return self.dropout(self.norm(nodes))
+
+    def _start(self, graph: GraphBatch) -> Features:
+        """Return ``h⁰``, a row for each kind of edge where there are fewer kinds than edges."""
+        atoms, bonds, kinds = graph.node_features, graph.edge_features, graph.kinds
+        if kinds is None or 2 * len(kinds.node_rows) > graph.num_edges:
+            from_atoms = gather_source(self.atom_in(atoms), graph.src, graph.offsets, graph.reverse)
+            return Features(from_atoms + self.bond_in(bonds))
+        from_atoms = self.atom_in(Features(atoms.table, kinds.node_rows))
+        return Features(from_atoms + self.bond_in(Features(bonds.table, kinds.edge_rows)), kinds.index)
+
+    def _sum_into_source(self, edges: Tensor, graph: GraphBatch) -> Tensor:
+        return line_graph_sum(edges, graph.src, graph.dst, graph.offsets, graph.reverse)
 
 
 def build_encoder(node: dict[str, Any]) -> GraphEncoder:

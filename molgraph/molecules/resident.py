@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molgraph.molecules.arrays import MoleculeGraphs
-from molgraph.nn.graph import Features, GraphBatch
+from molgraph.nn.graph import Features, GraphBatch, Kinds
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class ResidentGraphs:
     atoms: Tensor
     """Row of each atom in the table, and its first edge counted within its molecule ``[A, 2]``."""
     edges: Tensor
-    """Source, destination, reverse (within the molecule) and table row of each edge ``[E, 4]``."""
+    """Source, destination, reverse (within the molecule), table row and pair of each edge ``[E, 5]``."""
+    pairs: tuple[Tensor, Tensor]
+    """Table rows of source and edge of each pair of ``Kinds`` ``[P]``."""
     tables: tuple[Tensor, Tensor]
     """Feature rows of the vocabularies."""
     descriptors: tuple[Tensor, Tensor] | None
@@ -47,13 +49,16 @@ class ResidentGraphs:
         device: torch.device,
     ) -> Self:
         """Copy a data set to ``device``."""
+        pair_of_edge, *pairs = graphs.kinds
+        edges = np.stack([graphs.src, graphs.dst, graphs.reverse, graphs.edges, pair_of_edge], axis=1)
         there = [torch.from_numpy(array).to(device) for array in descriptors or ()]
         return cls(
             graphs,
             torch.from_numpy(graphs.atom_offsets).to(device),
             torch.from_numpy(graphs.edge_offsets).to(device),
             torch.from_numpy(np.stack([graphs.atoms, graphs.first_edges], axis=1)).to(device),
-            torch.from_numpy(np.stack([graphs.src, graphs.dst, graphs.reverse, graphs.edges], axis=1)).to(device),
+            torch.from_numpy(edges).to(device),
+            (torch.from_numpy(pairs[0]).to(device), torch.from_numpy(pairs[1]).to(device)),
             (tables[0].to(device), tables[1].to(device)),
             (there[0], there[1]) if there else None,
         )
@@ -72,7 +77,7 @@ class ResidentGraphs:
         return self
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> GraphBatch:
-        """Gather molecules into one batch on the device; equal to what ``MoleculeGraphs.batch`` makes on the host."""
+        """Gather molecules into one batch on the device, as ``MoleculeGraphs.batch`` does on the host."""
         on_host = np.asarray(indices, dtype=np.int64)
         chosen = torch.from_numpy(on_host).to(self.atoms.device, non_blocking=True)
         node_graph, atom_rows, graph_offsets = _slices(
@@ -93,6 +98,8 @@ class ResidentGraphs:
             node_graph=node_graph,
             graph_offsets=graph_offsets,
             graph_features=self._graph_features(chosen),
+            # all pairs of the data set: those of the batch could only be counted by waiting for the device
+            kinds=Kinds(*self.pairs, edges[:, 4].contiguous()),
         )
 
     def _graph_features(self, chosen: Tensor) -> Tensor | None:

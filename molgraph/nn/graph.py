@@ -50,6 +50,31 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Kinds:
+    """Edges that begin alike: the distinct pairs of a source's and an edge's feature row, and the pair of each edge.
+
+    A thousand molecules have a few hundred such pairs. What a layer makes of an edge and its source alone, it can make
+    once for each pair.
+    """
+
+    node_rows: Tensor
+    """Row of the source in the node table, for each pair ``[P]``."""
+    edge_rows: Tensor
+    """Row of the edge in the edge table, for each pair ``[P]``."""
+    index: Tensor
+    """Pair of each edge ``[E]``."""
+
+    def padded(self, count: int) -> "Kinds":
+        """Return the pairs of ``count`` more edges, any that there are, in one of a few shapes."""
+        more = next_size(len(self.node_rows)) - len(self.node_rows)
+        return Kinds(F.pad(self.node_rows, (0, more)), F.pad(self.edge_rows, (0, more)), F.pad(self.index, (0, count)))
+
+    def to(self, device: torch.device) -> "Kinds":
+        """Return the pairs on ``device``."""
+        return Kinds(self.node_rows.to(device), self.edge_rows.to(device), self.index.to(device))
+
+
+@dataclass(frozen=True)
 class GraphBatch:
     """Graphs side by side: nodes of graph 0, then of graph 1, ...; edges sorted by ``dst``, each with its reverse."""
 
@@ -71,6 +96,8 @@ class GraphBatch:
     """First node of each graph ``[B + 1]``."""
     graph_features: Tensor | None = None
     """Features of whole graphs ``[B, D]`` that join at the readout, or None."""
+    kinds: Kinds | None = None
+    """Which edges begin alike, where that is known."""
 
     @property
     def num_nodes(self) -> int:
@@ -118,6 +145,7 @@ class GraphBatch:
             node_graph=F.pad(self.node_graph, (0, more_nodes), value=self.num_graphs),
             graph_offsets=F.pad(self.graph_offsets, (0, graphs - self.num_graphs), value=nodes),
             graph_features=extra,
+            kinds=None if self.kinds is None else self.kinds.padded(more_edges),
         )
 
 

@@ -372,4 +372,6 @@ def tensors_of(batch):
     found = [getattr(batch, name, None) for name in names]
     features = [getattr(batch, name, None) for name in ("node_features", "edge_features")]
     found += [tensor for part in features if part is not None for tensor in (part.table, part.index)]
+    kinds = getattr(batch, "kinds", None)
+    found += [] if kinds is None else [kinds.node_rows, kinds.edge_rows, kinds.index]
     return [tensor for tensor in found if isinstance(tensor, torch.Tensor)]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -51,6 +53,14 @@ def test_dmpnn_is_the_loop_over_directed_bonds_of_the_paper(graph, residual):
     assert_same_with_gradients(encoder, encoder(graph), theirs)
 
 
+@pytest.mark.parametrize("layers", [2, 4])
+def test_dmpnn_computes_the_same_for_each_kind_of_edge_as_for_each_edge(layers):
+    batch = featurize_smiles(["CCCCCCO", "c1ccccc1CCCC", "CCCCC", "C", "CC(C)CC(C)CCCC"]).batch(range(5))
+    assert 2 * len(batch.kinds.node_rows) <= batch.num_edges, "fewer kinds than edges, or nothing is tested"
+    encoder = DMPNN(ATOM_WIDTH, BOND_WIDTH, **(OPTIONS | {"layers": layers}))
+    assert_same_with_gradients(encoder, encoder(batch), encoder(replace(batch, kinds=None)))
+
+
 def test_attentive_fp_attends_to_bonds_first_and_to_atoms_later(graph):
     encoder = AttentiveFP(ATOM_WIDTH, BOND_WIDTH, **OPTIONS, residual=False)
     atoms, bonds = graph.node_features.rows(), graph.edge_features.rows()
@@ -71,8 +81,6 @@ def test_attentive_fp_attends_to_bonds_first_and_to_atoms_later(graph):
 
 
 def test_gine_reads_bonds_and_gcn_does_not(graph):
-    from dataclasses import replace
-
     from molgraph.nn.graph import Features
 
     other = replace(graph, edge_features=Features(torch.randn(graph.num_edges, BOND_WIDTH)))

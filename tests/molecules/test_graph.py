@@ -168,6 +168,17 @@ def test_a_batch_is_any_choice_of_molecules_in_any_order():
     assert (nothing.num_nodes, nothing.num_edges, nothing.num_graphs) == (0, 0, 0)
 
 
+def test_each_edge_is_of_the_kind_of_its_source_and_its_bond():
+    graphs = featurize_smiles(some_of("logbb", 30))
+    for chosen in (range(30), [4, 4, 17], []):
+        batch = graphs.batch(chosen)
+        kinds = batch.kinds
+        assert torch.equal(kinds.node_rows[kinds.index], batch.node_features.index[batch.src])
+        assert torch.equal(kinds.edge_rows[kinds.index], batch.edge_features.index)
+        pairs = list(zip(kinds.node_rows.tolist(), kinds.edge_rows.tolist(), strict=True))
+        assert len(set(pairs)) == len(pairs) and set(kinds.index.tolist()) == set(range(len(pairs)))
+
+
 def test_parts_joined_end_to_end_equal_the_whole():
     smiles = some_of("b3db", 50)
     whole, joined = (

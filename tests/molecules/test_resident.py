@@ -10,7 +10,7 @@ from molgraph.molecules.graph import featurize_smiles
 from molgraph.molecules.predictor import EncodedGraphs
 from molgraph.molecules.resident import ResidentGraphs
 from molgraph.molecules.smiles import parse
-from molgraph.nn.graph import Features
+from molgraph.nn.graph import Features, Kinds
 
 SMILES = ["CCO", "C", "c1ccccc1O", "[Na+].[Cl-]", "CC(=O)Oc1ccccc1C(=O)O", "N#N", "C1CC1"]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
@@ -26,6 +26,11 @@ def same(ours, theirs):
         first, second = getattr(ours, field.name), getattr(theirs, field.name)
         if isinstance(first, Features):
             assert torch.equal(first.table.cpu(), second.table) and torch.equal(first.index.cpu(), second.index)
+        elif isinstance(first, Kinds):
+            ours_rows, theirs_rows = (
+                torch.stack([k.node_rows, k.edge_rows]).cpu()[:, k.index.cpu()] for k in (first, second)
+            )
+            assert torch.equal(ours_rows, theirs_rows)
         elif first is None or second is None:
             assert first is second
         else:
