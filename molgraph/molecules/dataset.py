@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -143,6 +144,32 @@ class Encoded(Protocol):
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Any:
         """Gather molecules into one batch."""
         ...
+
+
+@dataclass(frozen=True)
+class GraphSet:
+    """What all forms share in which a model reads the graphs of a data set; each adds its own ``batch``."""
+
+    graphs: MoleculeGraphs
+    """Atoms and bonds of all molecules."""
+
+    @cached_property
+    def tables(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Feature rows of the vocabularies, written out once for all batches."""
+        return self.graphs.tables()
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        return len(self.graphs)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Atoms of each molecule."""
+        return self.graphs.sizes
+
+    def for_epoch(self, number: int) -> Self:
+        """Return the same molecules: a graph is not augmented, and a random writing of a SMILES is the same graph."""
+        return self
 
 
 @dataclass(frozen=True)

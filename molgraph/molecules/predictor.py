@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
-from molgraph.molecules.arrays import MoleculeGraphs
-from molgraph.molecules.dataset import Encoded, molecule_graphs
+from molgraph.molecules.dataset import Encoded, GraphSet, molecule_graphs
 from molgraph.molecules.encoders import build_encoder
 from molgraph.molecules.explain import Explanation, explain_graph
 from molgraph.molecules.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
@@ -28,33 +26,13 @@ DESCRIPTOR_WIDTH = MORGAN_BITS + len(DESCRIPTORS)
 
 
 @dataclass(frozen=True)
-class EncodedGraphs:
+class EncodedGraphs(GraphSet):
     """A data set as a graph model reads it: flat arrays, and descriptors where the model wants them."""
 
     padded: ClassVar[bool] = False
 
-    graphs: MoleculeGraphs
-    """Atoms and bonds of all molecules."""
     descriptors: tuple[NDArray[np.uint8], NDArray[np.float32]] | None = None
     """Morgan counts and descriptors of all molecules, or None."""
-
-    @cached_property
-    def tables(self) -> tuple[Tensor, Tensor]:
-        """Feature rows of the vocabularies, written out once for all batches."""
-        return self.graphs.tables()
-
-    def __len__(self) -> int:
-        """Return the number of molecules."""
-        return len(self.graphs)
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Atoms of each molecule."""
-        return self.graphs.sizes
-
-    def for_epoch(self, number: int) -> Self:
-        """Return the same molecules: a graph is not augmented."""
-        return self
 
     def on(self, device: torch.device) -> ResidentGraphs:
         """Return the same data set, lying on ``device``."""

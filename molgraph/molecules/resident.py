@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molgraph.molecules.arrays import MoleculeGraphs
+from molgraph.molecules.dataset import GraphSet
 from molgraph.nn.graph import Features, GraphBatch, Kinds
 
 
 @dataclass(frozen=True)
-class ResidentGraphs:
-    """The flat arrays of ``MoleculeGraphs`` as tensors of one device."""
+class ResidentGraphs(GraphSet):
+    """The flat arrays of ``MoleculeGraphs`` as tensors of one device; the host keeps its own for the sizes."""
 
     padded: ClassVar[bool] = False
 
-    graphs: MoleculeGraphs
-    """The same on the host, for the sizes."""
     atom_offsets: Tensor
     """First atom of each molecule ``[M + 1]``."""
     edge_offsets: Tensor
@@ -35,8 +34,8 @@ class ResidentGraphs:
     """Source, destination, reverse (within the molecule), table row and pair of each edge ``[E, 5]``."""
     pairs: tuple[Tensor, Tensor]
     """Table rows of source and edge of each pair of ``Kinds`` ``[P]``."""
-    tables: tuple[Tensor, Tensor]
-    """Feature rows of the vocabularies."""
+    features: tuple[Tensor, Tensor]
+    """Feature rows of the vocabularies of atoms and bonds."""
     descriptors: tuple[Tensor, Tensor] | None
     """Morgan counts ``[M, bits]`` and descriptors ``[M, D]`` of all molecules, or None."""
 
@@ -63,19 +62,6 @@ class ResidentGraphs:
             (there[0], there[1]) if there else None,
         )
 
-    def __len__(self) -> int:
-        """Return the number of molecules."""
-        return len(self.graphs)
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Atoms of each molecule."""
-        return self.graphs.sizes
-
-    def for_epoch(self, number: int) -> Self:
-        """Return the same molecules: a graph is not augmented."""
-        return self
-
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> GraphBatch:
         """Gather molecules into one batch on the device, as ``MoleculeGraphs.batch`` does on the host."""
         on_host = np.asarray(indices, dtype=np.int64)
@@ -93,8 +79,8 @@ class ResidentGraphs:
             dst=edges[:, 1] + base,
             reverse=edges[:, 2] + edge_starts[edge_graph],
             offsets=torch.cat([atoms[:, 1] + edge_starts[node_graph], edge_starts[-1:]]),
-            node_features=Features(self.tables[0], atoms[:, 0].contiguous()),
-            edge_features=Features(self.tables[1], edges[:, 3].contiguous()),
+            node_features=Features(self.features[0], atoms[:, 0].contiguous()),
+            edge_features=Features(self.features[1], edges[:, 3].contiguous()),
             node_graph=node_graph,
             graph_offsets=graph_offsets,
             graph_features=self._graph_features(chosen),

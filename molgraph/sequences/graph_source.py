@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molgraph.molecules.dataset import MoleculeGraphs, molecule_graphs
+from molgraph.molecules.dataset import GraphSet, molecule_graphs
 from molgraph.molecules.encoders import build_encoder
 from molgraph.molecules.smiles import Standardization
 from molgraph.nn.graph import GraphBatch
@@ -51,35 +50,15 @@ class MoleculeBatch:
 
 
 @dataclass(frozen=True)
-class Molecules:
-    """The molecules of a corpus as graphs, ready to be batched; a random writing of a SMILES is the same graph."""
+class Molecules(GraphSet):
+    """The molecules of a corpus as graphs, ready to be batched."""
 
     padded: ClassVar[bool] = True
-
-    graphs: MoleculeGraphs
-    """Atoms and bonds of all molecules in flat arrays."""
 
     @classmethod
     def read(cls, smiles: Sequence[str], workers: int | None = 0, console: Console | None = None) -> Self:
         """Valid SMILES to graphs; many are featurized once and cached."""
         return cls(molecule_graphs(smiles, Standardization(), workers, console))
-
-    @cached_property
-    def tables(self) -> tuple[Tensor, Tensor]:
-        """Feature rows of the vocabularies of atoms and bonds, written out once for all batches."""
-        return self.graphs.tables()
-
-    def __len__(self) -> int:
-        return len(self.graphs)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Atoms of each molecule [rows]."""
-        return self.graphs.sizes
-
-    def for_epoch(self, number: int) -> Self:
-        """The same molecules: a graph is not augmented."""
-        return self
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> MoleculeBatch:
         """The given rows."""

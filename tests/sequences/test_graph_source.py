@@ -17,21 +17,11 @@ from molgraph.sequences.translate import candidates
 from molgraph.sequences.translation import TranslationExperiment, TranslationTask
 from molgraph.sequences.translator import Translator, make_target
 from molgraph.training.run import train
+from tests.contract import SMILES
 
 GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot"}
 SHAPES = [GRU, GRU | {"attention": "none", "cell": "lstm"}, {"width": 32, "layers": 1, "heads": 4, "dropout": 0.0}]
 ENCODERS = ["GCN", "GAT", "GATv2", "GINE", "AttentiveFP", "DMPNN"]
-SMILES = (
-    "CCO",
-    "CC(=O)Oc1ccccc1C(=O)O",
-    "C[C@H](N)C(=O)O",
-    "C/C=C/C#N",
-    "[Na+].CC(=O)[O-]",
-    "c1ccc2c(c1)[nH]cc2",
-    "C",
-    "O=S(=O)(N)c1ccc(Cl)cc1",
-)
-"""Eight molecules: chiral, charged, aromatic, with a double bond that has a side, a salt, and one without bonds."""
 VOCABULARY = Vocabulary.build(SMILES)
 QUIET = Console(quiet=True)
 
