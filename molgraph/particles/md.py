@@ -116,8 +116,10 @@ class MdSolver:
         self.atoms.calc = self.config.calculator(self.scene.box)
         if self.config.equilibration > 0:
             step, generator = self.config.timestep * units.fs, np.random.default_rng(self.seed)
+            friction, temperature = 0.02 / units.fs, self.config.temperature
+            # with a free centre of mass, as ASE advises: fixing it bends the distribution; it is stopped afterwards
             langevin = Langevin(
-                self.atoms, step, temperature_K=self.config.temperature, friction=0.02 / units.fs, rng=generator
+                self.atoms, step, temperature_K=temperature, friction=friction, fixcm=False, rng=generator
             )
             langevin.run(round(self.config.equilibration / self.config.timestep))
             Stationary(self.atoms)
