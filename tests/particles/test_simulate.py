@@ -58,9 +58,12 @@ def test_trajectories_in_parallel_are_those_one_after_the_other(tmp_path):
 
 def test_sets_of_other_settings_or_seeds_have_other_folders_and_seeds():
     plain = named_set("water_drop")
-    assert plain.path != replace(plain, seed=1).path != replace(plain, frames=7).path
+    assert plain.path != replace(plain, seed=plain.seed + 1).path != replace(plain, frames=7).path
     seeds = [
-        seed for split in ("train", "valid", "test") for s in (plain, replace(plain, seed=1)) for seed in s.seeds(split)
+        seed
+        for split in ("train", "valid", "test")
+        for s in (plain, replace(plain, seed=plain.seed + 1))
+        for seed in s.seeds(split)
     ]
     assert len(set(seeds)) == len(seeds)
     with pytest.raises(ValueError, match="water_drop"):
