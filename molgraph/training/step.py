@@ -1,5 +1,7 @@
 """The two passes of a step: ``batch -> loss -> gradients``, run eagerly, compiled, or captured as a CUDA graph."""
 
+import os
+import sys
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -46,7 +48,14 @@ class CompiledPasses(Passes):
 
     def __init__(self, task: Task, config: TrainerConfig, device: torch.device, world: World) -> None:
         super().__init__(task, config, device, world)
+        keep_distutils()
         self.loss = torch.compile(task.loss, dynamic=True)
+
+
+def keep_distutils() -> None:
+    """Let PyTorch's compiler import setuptools, which refuses to where another ``distutils`` was imported before."""
+    if "distutils" in sys.modules and "setuptools" not in sys.modules:
+        os.environ.setdefault("SETUPTOOLS_USE_DISTUTILS", "stdlib")
 
 
 class CapturedPasses(Passes):

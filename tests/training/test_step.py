@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -85,6 +87,14 @@ def test_padding_makes_few_shapes_and_sound_graphs():
 def test_compiled_and_eager_agree():
     batches = make_batches()[:2]
     assert_same(run(make(), "compiled", batches), run(make(), "eager", batches))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python has no distutils of its own")
+def test_the_compiler_finds_setuptools_also_after_distutils():
+    code = (
+        "import distutils.core; from molgraph.training.step import keep_distutils; keep_distutils(); import setuptools"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
