@@ -53,8 +53,12 @@ class CompiledPasses(Passes):
 
 
 def keep_distutils() -> None:
-    """Let PyTorch's compiler import setuptools, which refuses to where another ``distutils`` was imported before."""
-    if "distutils" in sys.modules and "setuptools" not in sys.modules:
+    """Let PyTorch's compiler import setuptools, whatever was imported before.
+
+    Where Python still has a ``distutils`` of its own, setuptools puts another in its place and stops with an
+    ``AssertionError`` if that fails, as it may in a program that has imported much already.
+    """
+    if sys.version_info < (3, 12) and "setuptools" not in sys.modules:
         os.environ.setdefault("SETUPTOOLS_USE_DISTUTILS", "stdlib")
 
 
