@@ -1,6 +1,7 @@
 """How fast and how exactly this machine multiplies: device, float32 matmul setting, bf16 autocast."""
 
 import functools
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 
@@ -8,6 +9,11 @@ import torch
 
 MAX_RELATIVE_ERROR = 1e-5
 """A faster float32 matmul is used only where its result is this close to the ordinary one."""
+
+_PRIMITIVE_CACHES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"
+"""What oneDNN and PyTorch's layer over it read, once, when they first multiply."""
+_PRIMITIVES = 64
+"""Shapes to keep code for. Each batch of molecules has shapes of its own: 1,024 of them, the default, fill 1 GB."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -37,6 +43,8 @@ def fastest_float32_matmul() -> str:
     On a CPU with AVX-512-BF16, oneDNN's "medium" runs twice as fast as MKL with the same accuracy; on one with AMX the
     same setting really rounds to bf16. So both are run and compared: once a process, in a few milliseconds.
     """
+    for cache in _PRIMITIVE_CACHES:
+        os.environ.setdefault(cache, str(_PRIMITIVES))
     before = torch.get_float32_matmul_precision()
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(2048, 320, generator=generator)

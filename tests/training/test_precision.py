@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -40,3 +44,29 @@ def test_bfloat16_runs_under_autocast():
 def test_the_device_is_a_gpu_where_there_is_one():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert "CPU" in describe_device(CPU)
+
+
+SHAPES = """
+import torch
+from molgraph.training.precision import set_precision
+def resident():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
+torch.set_num_threads(1)
+set_precision("auto", torch.device("cpu"))
+torch.set_float32_matmul_precision("medium")
+left, right = torch.randn(3000, 320), torch.randn(320, 300)
+left @ right
+before = resident()
+with torch.inference_mode():
+    for rows in range(500, 2500, 2):
+        left[:rows] @ right
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_thousand_shapes_of_batches_do_not_fill_the_memory():
+    names = (*precision._PRIMITIVE_CACHES, "PYTEST_CURRENT_TEST")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run([sys.executable, "-c", SHAPES], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100  # MiB; by default 250 and more where oneDNN multiplies
