@@ -4,6 +4,7 @@ Each process reads its share of every batch; gradients are added up so that the 
 mean loss. The first process validates, writes the run folder and tells the others what it found.
 """
 
+import importlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ class World:
         """Join the processes that ``torchrun`` has started; a process that was started alone stays alone."""
         world = cls(*(int(os.environ.get(name, fallback)) for name, fallback in _VARIABLES.items()))
         if world.size > 1 and not distributed.is_initialized():
+            # Its functions keep the group of the moment of their import as a default, and the threads of a kept group
+            # outlive the interpreter: one that frees a tensor then aborts the process.
+            importlib.import_module("torch.distributed.nn")
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             distributed.init_process_group(backend, timeout=timedelta(hours=12))  # the others wait for the report
         return world

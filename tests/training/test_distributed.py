@@ -28,6 +28,20 @@ def table(tmp_path_factory):
     return path
 
 
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+PART = """
+from pathlib import Path
+from molgraph.training.distributed import World
+world = World.join()
+import torch.distributed.nn.functional
+assert world.agree(world.rank) == 0
+World.leave()
+names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+assert not [name for name in names if "gloo" in name], names
+"""
+
+
 def train(table, folder, launcher=()):
     """Train in ``folder``'s only run, and return that run."""
     words = [sys.executable, *launcher, "-m", "molgraph", "train", *WORDS, f"data.path={table}"]
@@ -41,8 +55,7 @@ def train(table, folder, launcher=()):
 def test_two_processes_have_the_losses_of_one_and_share_a_run_folder(table, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    one, two = train(table, tmp_path / "one"), train(table, tmp_path / "two", launcher)
+    one, two = train(table, tmp_path / "one"), train(table, tmp_path / "two", LAUNCHER)
     assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
     rows = [list(csv.DictReader((run / "metrics.csv").open(newline=""))) for run in (one, two)]
     assert len(rows[0]) == len(rows[1]) == 2
@@ -52,6 +65,17 @@ def test_two_processes_have_the_losses_of_one_and_share_a_run_folder(table, tmp_
         assert float(second["val_rmse"]) == pytest.approx(float(first["val_rmse"]), rel=1e-3)
     progress = [load_checkpoint(run / "last.pt")["progress"] for run in (one, two)]
     assert progress[0]["step"] == progress[1]["step"] == 10
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_who_leaves_takes_its_threads_along(tmp_path):
+    script = tmp_path / "part.py"
+    script.write_text(PART)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, *LAUNCHER, str(script)], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_process_of_its_own_is_its_own_world(monkeypatch):
