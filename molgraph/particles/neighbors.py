@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -103,15 +104,16 @@ def _tree_pairs(positions: np.ndarray, radius: float, box: Box, graph: np.ndarra
 
 
 def _edges_of_half_list(half: np.ndarray, num_nodes: int, self_edges: bool) -> Edges:
-    number, loops = len(half), np.arange(num_nodes if self_edges else 0)
-    dst = np.concatenate([half[:, 0], half[:, 1], loops])
-    src = np.concatenate([half[:, 1], half[:, 0], loops])
-    order = np.argsort(dst * num_nodes + src)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    partner = np.concatenate([place[number : 2 * number], place[:number], place[2 * number :]])
-    tensors = [torch.from_numpy(a.astype(np.int64, copy=False)) for a in (src[order], dst[order], partner[order])]
-    return Edges(tensors[0], tensors[1], tensors[2], num_nodes)
+    loops = np.arange(num_nodes if self_edges else 0)
+    one, other = np.concatenate([half[:, 0], loops]), np.concatenate([half[:, 1], loops])
+    # a number for each edge sorts by destination, then source; values sort several times faster than an index does
+    key = np.sort(np.concatenate([one * num_nodes + other, half[:, 1] * num_nodes + half[:, 0]]))
+    dst, src = np.divmod(key, max(num_nodes, 1))
+    # the list is symmetric: the transposed matrix has, in the place of edge k, the number of the edge that runs back
+    ends = np.searchsorted(dst, np.arange(num_nodes + 1))
+    number = np.arange(len(key))
+    reverse = csr_matrix((number, src, ends), shape=(num_nodes, num_nodes)).tocsc().data
+    return Edges(torch.from_numpy(src), torch.from_numpy(dst), torch.from_numpy(reverse), num_nodes)
 
 
 def _sorted_edges(dst: Tensor, src: Tensor, num_nodes: int, self_edges: bool) -> Edges:

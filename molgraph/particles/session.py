@@ -18,8 +18,9 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from molgraph.training.allocator import keep_memory
 from molgraph.training.config import instantiate, read_config
-from molgraph.training.precision import choose_device
+from molgraph.training.precision import choose_device, set_precision
 
 from .evaluation import compare
 from .experiment import load_simulator, speed
@@ -89,6 +90,9 @@ class RolloutSession:
 
     def _roll(self, steps: int, writers: list[FrameWriter]) -> tuple[np.ndarray, RolloutStopped | None, float]:
         device = choose_device(self.arguments.device)
+        set_precision("auto", device)
+        if device.type == "cpu":
+            keep_memory()
         simulator, state = self.simulator.to(device), self.start.state.to(device)
         future = None if self.start.future is None else self.start.future.to(device)
         guard = None if self.arguments.no_guard else Guard()

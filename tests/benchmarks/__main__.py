@@ -56,7 +56,7 @@ def run(name, options, console):
 
         return suite(console, options.rounds, options.threads)
     if name == "particles":
-        from .blocks import suite
+        from .particles import suite
 
         return suite(console, options.rounds, options.threads)
     from .predict import suite

@@ -1,5 +1,6 @@
 """Side by side: each variant in a process of its own, in random order; medians, quartiles, and the floors."""
 
+import functools
 import multiprocessing
 import platform
 import random
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 
 from molgraph.training.allocator import keep_memory
+from molgraph.training.precision import fastest_float32_matmul
 
 CONTEXT = multiprocessing.get_context("fork")
 PACKAGES = ("torch", "rdkit", "dgl", "chemprop", "cuik_molmaker_pin", "torch_geometric", "scipy", "ase", "numpy")
@@ -123,6 +125,12 @@ def apart(function, threads, *arguments):
     """Return ``function(*arguments)`` of another process: this one stays without threads and can fork safely."""
     with CONTEXT.Pool(1, torch.set_num_threads, (threads,)) as pool:
         return pool.apply(function, arguments)
+
+
+@functools.cache
+def chosen_setting(threads):
+    """Return the float32 matmul setting that molgraph chooses here."""
+    return apart(fastest_float32_matmul, threads)
 
 
 def compare(work, variants, rounds, size, threads, unit="ms", per=1.0):

@@ -12,10 +12,9 @@ from molgraph.molecules.catalog import SHIPPED
 from molgraph.molecules.graph import featurize_smiles
 from molgraph.molecules.smiles import parse_valid
 from molgraph.nn.graph import to_dgl
-from molgraph.training.precision import fastest_float32_matmul
 
 from . import peers
-from .measure import Variant, apart, bandwidth, compare, flops, matmul_rate, saved_bytes
+from .measure import Variant, apart, bandwidth, chosen_setting, compare, flops, matmul_rate, saved_bytes
 
 WIDTH, BATCH, REPEATS = 300, 64, 10
 
@@ -106,7 +105,7 @@ class Step:
 
 def training(name, smiles, rounds, threads, size=BATCH, count=4):
     """Forward, backward and optimizer: molgraph, each peer as installed, and each peer with molgraph's switches."""
-    setting = fastest_float32_matmul()
+    setting = chosen_setting(threads)
     parts = [smiles[start : start + size] for start in range(0, size * count, size)]
 
     def step(peer):

@@ -1,93 +1,144 @@
-"""Neighbour search and forward step of the simulator from 1,000 to 19,000 particles, against the plain formulation.
+"""Particles side by side: interaction blocks against the plain form, forward and backward; neighbour search.
 
-    python tests/benchmarks/particles.py            all sizes, 10 blocks of width 128
-    python tests/benchmarks/particles.py --sizes 1000 5000 --threads 1
-
-The plain formulation is what most implementations do: gather both ends, concatenate, multiply, ``index_add_``.
+The plain form is what most implementations do: gather both ends, concatenate, multiply, ``index_add_``.
 """
 
-import argparse
-import resource
-import time
-from collections.abc import Callable
-
+import numpy as np
 import torch
-from torch import Tensor, nn
 
 from molgraph.particles.interaction import InteractionBlock
-from molgraph.particles.neighbors import Edges, radius_edges
+from molgraph.particles.neighbors import radius_edges
 from molgraph.particles.space import Box
-from molgraph.training.precision import set_precision
+
+from . import peers
+from .measure import Variant, apart, chosen_setting, compare, flops, matmul_rate
+
+WIDTH, BLOCKS, NEIGHBOURS, SIZE, LARGEST = 128, 10, 20, 5000, 19_000
+SIZES = (1000, 2500, 10_000, LARGEST)
 
 
-def best(run: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """Best wall time in milliseconds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
+def suite(console, rounds, threads):
+    """Measure a block and a step at several sizes, and the search for neighbours."""
+    few = max(3, rounds // 3)
+    rows = block(SIZE, few, threads) + search(SIZE, few, threads) + search(LARGEST, few, threads)
+    for size in SIZES:
+        rows += block(size, 3, threads)
+    for size in (*SIZES, SIZE):
+        rows += step(size, 3, threads)
+    return rows
 
 
-def plain_block(block: InteractionBlock, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-    """The same block with a concatenated first layer and ``index_add_``."""
-    messages = block.edge_mlp(torch.cat([links, nodes[edges.src], nodes[edges.dst]], dim=1))
+def particles(size):
+    """Return uniform random positions in a unit box, the box, and a radius with about twenty neighbours."""
+    positions = torch.rand(size, 3, generator=torch.Generator().manual_seed(0))
+    return positions, Box((0, 0, 0), (1, 1, 1)), (NEIGHBOURS * 3 / (4 * np.pi * size)) ** (1 / 3)
+
+
+def block(size, rounds, threads):
+    """Forward and backward of a block."""
+    rows, setting = forms("particle block, forward and backward", passes, size, rounds, threads)
+    work, rate, edges = apart(floor, threads, size, setting)
+    rows[0].extra |= {"edges": edges, "share of the floor": 1e3 * work / rate / rows[0].median}
+    return rows
+
+
+def step(size, rounds, threads):
+    """Ten blocks without gradients, as in a rollout."""
+    rows, _ = forms("particles, ten blocks forward", blocks_forward, size, rounds, threads)
+    return rows
+
+
+def forms(work, make, size, rounds, threads):
+    """Compare molgraph's form with the plain one; return the rows and molgraph's matmul setting."""
+    setting = chosen_setting(threads)
+    variants = [
+        Variant("molgraph", lambda: make(size, split_form), setting, keep=True),
+        Variant("plain form as installed", lambda: make(size, plain_form)),
+        Variant("plain form with equal switches", lambda: make(size, plain_form), setting, keep=True),
+    ]
+    return compare(work, variants, rounds, size, threads), setting
+
+
+def split_form(module, nodes, links, edges):
+    return module(nodes, links, edges)
+
+
+def plain_form(module, nodes, links, edges):
+    messages = module.edge_mlp(torch.cat([links, nodes[edges.src], nodes[edges.dst]], dim=1))
     received = torch.zeros_like(nodes).index_add_(0, edges.dst, messages)
-    return nodes + block.node_mlp(torch.cat([nodes, received], dim=1)), links + messages
+    return nodes + module.node_mlp(torch.cat([nodes, received], dim=1)), links + messages
 
 
-def run_blocks(blocks: nn.ModuleList, nodes: Tensor, links: Tensor, edges: Edges, plain: bool) -> Tensor:
-    for block in blocks:
-        nodes, links = plain_block(block, nodes, links, edges) if plain else block(nodes, links, edges)
-    return nodes
-
-
-def measure(number: int, width: int, count: int, repeats: int, device: torch.device) -> None:
-    """Print one row."""
-    generator = torch.Generator().manual_seed(0)
-    positions = torch.rand(number, 3, generator=generator).to(device)
-    box, radius = Box((0, 0, 0), (1, 1, 1)), (20 * 3 / (4 * torch.pi * number)) ** (1 / 3)
-    search = best(lambda: radius_edges(positions, radius, box), 5, device)
+def passes(size, form):
+    """Return one forward and backward pass of a block in one form, after a check against the other form."""
+    positions, box, radius = particles(size)
     edges = radius_edges(positions, radius, box)
-    blocks = nn.ModuleList(InteractionBlock(width) for _ in range(count)).to(device)
-    nodes, links = torch.randn(number, width, device=device), torch.randn(len(edges.dst), width, device=device)
+    torch.manual_seed(0)
+    module = InteractionBlock(WIDTH)
+    inputs = [torch.randn(count, WIDTH, requires_grad=True) for count in (size, len(edges.dst))]
+
+    def work():
+        for tensor in (*inputs, *module.parameters()):
+            tensor.grad = None
+        nodes, links = form(module, *inputs, edges)
+        (nodes.square().mean() + links.square().mean()).backward()
+
+    if size <= SIZE:
+        with torch.no_grad():
+            ours, theirs = (other(module, *inputs, edges) for other in (split_form, plain_form))
+        peers.same(ours[0], theirs[0], "the plain block")
+        peers.same(ours[1], theirs[1], "the plain block")
+    return work
+
+
+def blocks_forward(size, form):
+    """Return the forward pass of several blocks, the first of them checked against the other form."""
+    positions, box, radius = particles(size)
+    edges = radius_edges(positions, radius, box)
+    torch.manual_seed(0)
+    modules = [InteractionBlock(WIDTH) for _ in range(BLOCKS)]
+    start = [torch.randn(count, WIDTH) for count in (size, len(edges.dst))]
+
+    @torch.no_grad()
+    def work():
+        latents = start
+        for module in modules:
+            latents = form(module, *latents, edges)
+
     with torch.no_grad():
-        set_precision("float32", device)
-        same = run_blocks(blocks, nodes, links, edges, True)
-        difference = (run_blocks(blocks, nodes, links, edges, False) - same).abs().max() / same.abs().max()
-        plain = best(lambda: run_blocks(blocks, nodes, links, edges, True), repeats, device)
-        split = best(lambda: run_blocks(blocks, nodes, links, edges, False), repeats, device)
-        chosen = set_precision("auto", device)
-        ours = best(lambda: run_blocks(blocks, nodes, links, edges, False), repeats, device)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{number:7d} {len(edges.dst):9d} {search:10.1f} {plain:10.0f} {split:10.0f} {ours:10.0f} "
-        f"{plain / ours:6.2f}x {1e3 * ours / number:10.1f} {memory:8.1f}   {difference:.0e}  {chosen}"
-    )
+        ours, theirs = (other(modules[0], *start, edges) for other in (split_form, plain_form))
+    peers.same(ours[0], theirs[0], "the plain block")
+    peers.same(ours[1], theirs[1], "the plain block")
+    return work
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2500, 5000, 10000, 19000])
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--blocks", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    print(
-        f"{options.blocks} blocks x {options.width}, {options.threads} threads, {options.device}; ms, best of several"
-    )
-    columns = ("search", "plain", "split", "ours")
-    titles = " ".join(f"{column:>10s}" for column in columns)
-    print(f"{'N':>7s} {'E':>9s} {titles}   ratio us/particle      GiB   error")
-    for number in options.sizes:
-        measure(number, options.width, options.blocks, options.repeats, torch.device(options.device))
+def floor(size, setting):
+    """Return the GFLOP of both passes, the rate of matrix products and the number of edges."""
+    positions, box, radius = particles(size)
+    return flops(passes(size, split_form)), matmul_rate(setting, WIDTH), len(radius_edges(positions, radius, box).dst)
 
 
-if __name__ == "__main__":
-    main()
+def search(size, rounds, threads):
+    """All pairs within the radius as sorted directed edges, each with its reverse; the peers give the pairs alone."""
+    variants = [Variant("molgraph", lambda: searches(size)["molgraph"], keep=True)]
+    variants += [Variant(name, lambda name=name: searches(size)[name]) for name in ("scipy", "ASE")]
+    return compare("neighbour search", variants, rounds, size, threads)
+
+
+def searches(size):
+    """Return the search of each library, after a check that all find as many pairs."""
+    from ase.neighborlist import primitive_neighbor_list
+    from scipy.spatial import cKDTree
+
+    positions, box, radius = particles(size)
+    places = positions.double().numpy()
+    unit = 3 / radius  # ASE sorts into bins of at least 3 Angstrom: in a unit box it would compare all with all
+    found = {
+        "molgraph": lambda: radius_edges(positions, radius, box),
+        "scipy": lambda: cKDTree(places).query_pairs(radius, output_type="ndarray"),
+        "ASE": lambda: primitive_neighbor_list("ij", [False] * 3, unit * np.eye(3), unit * places, 3.0),
+    }
+    counts = [len(found["molgraph"]().dst), 2 * len(found["scipy"]()), len(found["ASE"]()[0])]
+    if len(set(counts)) > 1:
+        raise ValueError(f"molgraph, scipy and ASE find {counts} edges")
+    return found

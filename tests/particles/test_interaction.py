@@ -8,9 +8,9 @@ from molgraph.particles.neighbors import radius_edges
 from molgraph.particles.space import Box
 
 
-def graph(number=12, self_edges=True, seed=0):
+def graph(number=12, self_edges=True, seed=0, radius=0.4):
     positions = torch.rand(number, 2, generator=torch.Generator().manual_seed(seed))
-    return radius_edges(positions, 0.4, Box.open(2), self_edges=self_edges)
+    return radius_edges(positions, radius, Box.open(2), self_edges=self_edges)
 
 
 def numpy_mlp(sequential, rows, relu):
@@ -42,6 +42,19 @@ def test_a_block_equals_a_few_lines_of_numpy(activation):
     found_nodes, found_links = block(nodes, links, edges)
     np.testing.assert_allclose(found_nodes.detach().numpy(), new_nodes, rtol=1e-10)
     np.testing.assert_allclose(found_links.detach().numpy(), e + message, rtol=1e-10)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+def test_a_block_in_pieces_equals_a_block_at_once(monkeypatch, piece):
+    torch.manual_seed(0)
+    monkeypatch.setattr(interaction, "CACHED_EDGES", piece)
+    block, edges = InteractionBlock(8).double(), graph(self_edges=False, radius=0.15)
+    assert (edges.offsets.diff() == 0).any()  # also particles without neighbours
+    nodes, links = torch.randn(12, 8).double(), torch.randn(len(edges.dst), 8).double()
+    at_once = block(nodes, links, edges)
+    with torch.no_grad():
+        for expected, found in zip(at_once, block(nodes, links, edges), strict=True):
+            torch.testing.assert_close(found, expected.detach())
 
 
 def test_edge_latents_change_in_every_block_and_change_the_result():
