@@ -25,6 +25,9 @@ class ConservativeSimulator(Simulator):
     on where the particles are nor on how fast all of them move. Walls are signed distances to the flat walls of the
     box; ``gate`` falls to 0 at the connectivity radius. Next positions never lie behind a wall.
 
+    A pair force is a learned multiple of the direction of the pair, of its relative velocities, and a free vector:
+    pressure and attraction act along the first, friction along the second, so that directions need not be learned.
+
     A body that rests on something feels much the same in the next frame as in the last ones, which pair forces within
     a few neighbours find hard to say. So where a chain of neighbours leads to a wall or an obstacle, a learned share of
     the past accelerations is added. Bodies that touch nothing have none, and their momentum stays exact.
@@ -45,9 +48,9 @@ class ConservativeSimulator(Simulator):
         self.embedding = nn.Embedding(len(scale.species), embedding)
         walls = 2 * dim
         self.encode_nodes = latent_mlp((history - 1) * dim + walls * (1 + history) + embedding, width, "silu")
-        self.encode_edges = latent_mlp(dim + 1 + history * dim, width, "silu")
+        self.encode_edges = latent_mlp(dim + 1 + RADIAL + history * dim, width, "silu")
         self.blocks = nn.ModuleList(InteractionBlock(width, "silu") for _ in range(blocks))
-        self.decode_pairs = decoder_mlp(width, width, dim, "silu")
+        self.decode_pairs = decoder_mlp(width, width, dim + 1 + history, "silu")
         self.decode_walls = decoder_mlp(width, width, walls, "silu")
         self.decode_echo = decoder_mlp(width, width, history - 1, "silu") if history > 1 else None
         self.register_buffer("unit", self.acceleration_std.square().mean().sqrt(), persistent=False)
@@ -65,15 +68,18 @@ class ConservativeSimulator(Simulator):
         links = self.encode_edges(self.edge_features(state, velocities, edges))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
         wall_forces = (gates.to(nodes.dtype) * self.decode_walls(nodes)) @ normals.to(nodes.dtype)
-        forces = self.pair_forces(state, links, edges) + wall_forces
+        forces = self.pair_forces(state, velocities, links, edges) + wall_forces
         if self.decode_echo is None:
             return forces
         supported = support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype)
         return forces + supported * (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
 
-    def pair_forces(self, state: ParticleState, links: Tensor, edges: Edges) -> Tensor:
+    def pair_forces(self, state: ParticleState, velocities: Tensor, links: Tensor, edges: Edges) -> Tensor:
         """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
-        forces = self.decode_pairs(links)
+        vector, relative = self.pair_vectors(state, velocities, edges)
+        axis = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-6)
+        free, along = self.decode_pairs(links).split([state.box.dim, 1 + self.scale.history], dim=1)
+        forces = free + (along[:, :, None] * torch.cat([axis[:, None], relative], dim=1)).sum(1)
         fade = pair_fade(state, edges, self.scale.radius).to(forces.dtype)
         return segment_sum(fade * (forces - forces[edges.reverse]), edges.dst, edges.offsets)
 
@@ -91,11 +97,16 @@ class ConservativeSimulator(Simulator):
 
     def edge_features(self, state: ParticleState, velocities: Tensor, edges: Edges) -> Tensor:
         """Relative position over radius, its length, and relative velocities ``[E, D + 1 + H D]``."""
+        vector, relative = self.pair_vectors(state, velocities, edges)
+        length = vector.norm(dim=1, keepdim=True)
+        return torch.cat([vector, length, radial_basis(length), relative.flatten(1)], dim=1)
+
+    def pair_vectors(self, state: ParticleState, velocities: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """Relative position over radius ``[E, D]``, relative velocities ``[E, H, D]``."""
         now = state.positions[:, -1]
         vector = state.box.displacement(now[edges.src], now[edges.dst]) / self.scale.radius
-        # neighbours move together: their relative velocity is of the size of an acceleration, not of a velocity
-        relative = (velocities[edges.src] - velocities[edges.dst]).flatten(1) / self.unit
-        return torch.cat([vector, vector.norm(dim=1, keepdim=True), relative], dim=1).to(self.unit.dtype)
+        relative = (velocities[edges.src] - velocities[edges.dst]) / self.scale.relative_std
+        return vector.to(self.unit.dtype), relative.to(self.unit.dtype)
 
     def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
         """Less gravity, over the spread of all axes together."""
@@ -135,6 +146,16 @@ def wall_gates(state: ParticleState, radius: float) -> tuple[Tensor, Tensor]:
         nearness[:, column] = (1 - sign * (now[:, axis] - place) / radius).clamp(0, 2)
     identity = torch.eye(dim, dtype=now.dtype, device=now.device)
     return nearness.square(), torch.cat([identity, -identity])
+
+
+RADIAL = 8
+"""Bumps over the distance that an edge sees beside the distance itself: forces between atoms are steep."""
+
+
+def radial_basis(length: Tensor) -> Tensor:
+    """Gaussian bumps ``[E, RADIAL]`` over a distance ``[E, 1]`` in radii (Schütt et al. 2017, section 2)."""
+    centers = torch.linspace(0, 1, RADIAL, dtype=length.dtype, device=length.device)
+    return torch.exp(-0.5 * ((length - centers) * (RADIAL - 1)).square())
 
 
 def pair_fade(state: ParticleState, edges: Edges, radius: float) -> Tensor:

@@ -114,7 +114,7 @@ class TrainingWindows:
         batch_size: windows in a batch.
         steps_per_epoch: batches in an epoch.
         seed: of the choice.
-        reflect: mirror half of the windows along each axis without gravity and period; the physics stays the same.
+        reflect: mirror half of the windows along each axis without gravity; the physics stays the same.
         unrolls: relative frequency of 0, 1, 2, ... steps that the model takes itself before the one it learns from
             (pushforward, Brandstetter et al. 2022); LagrangeBench uses 18, 2, 1, 1.
         unroll_from: epoch from which ``unrolls`` counts; before it no window is unrolled.
@@ -177,15 +177,15 @@ class Lottery:
 def mirrored(window: Window, generator: np.random.Generator) -> Window:
     """The window in a mirror across the middle of the box, with probability one half for each axis that allows it."""
     state, future = window.state, window.future
-    for axis, (low, high, wraps) in enumerate(zip(state.box.lower, state.box.upper, state.box.periodic, strict=True)):
-        if bool(state.gravity[:1, axis].any()) or wraps or not np.isfinite(low + high) or generator.random() < 0.5:
+    for axis, (low, high) in enumerate(zip(state.box.lower, state.box.upper, strict=True)):
+        if bool(state.gravity[:1, axis].any()) or not np.isfinite(low + high) or generator.random() < 0.5:
             continue
         flip = torch.ones(state.box.dim, dtype=future.dtype)
         flip[axis] = -1.0
         shift = torch.zeros_like(flip)
         shift[axis] = low + high
-        state = replace(state, positions=state.positions * flip + shift)
-        future = future * flip + shift
+        state = replace(state, positions=state.box.wrap(state.positions * flip + shift))
+        future = state.box.wrap(future * flip + shift)
     return Window(state, future)
 
 

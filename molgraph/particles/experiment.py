@@ -28,7 +28,7 @@ from .plots import plot_rollout
 from .render import animate
 from .simulate import SimulatedSet
 from .simulator import Scale, Simulator
-from .statistics import NOISE_FRACTION, suggest
+from .statistics import NOISE_FRACTION, relative_motion, suggest
 from .trajectory import Metadata, ParticleSet, Trajectory
 
 
@@ -106,7 +106,9 @@ class SimulationExperiment(Experiment):
         self.radius = self._check()
         noise = self.noise()
         types = sorted({int(s) for t in self.trajectories["train"] for s in np.unique(t.species)})
-        self.scale = Scale.of(self.metadata, self.radius, self.space.history, noise, types)
+        seen = [trajectory.positions for trajectory in self.trajectories["train"]]
+        relative = relative_motion(seen, self.radius, self.metadata.box)
+        self.scale = Scale.of(self.metadata, self.radius, self.space.history, noise, types, relative)
         self.task = SimulationTask(instantiate(model, scale=self.scale), noise)
         self.train = TrainingWindows(
             self._frames("train"),

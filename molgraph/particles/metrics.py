@@ -52,12 +52,12 @@ def momentum_drift(positions: np.ndarray, gravity: np.ndarray, box: Box, radius:
         radius: how near a wall is near.
 
     Returns:
-        The largest over those frames; nan if there is none.
+        The largest over those frames; nan if there is none, 0 where nothing accelerates.
     """
     acceleration = np.diff(velocities(positions, box), axis=0)  # of frames 1 .. T - 2
     middle = torch.from_numpy(positions[1:-1].astype(np.float64))
     near = np.array([bool((box.wall_distances(frame) < radius).any()) for frame in middle])
-    unit = float(np.linalg.norm(gravity)) or float(acceleration.std())
+    unit = float(np.linalg.norm(gravity)) or float(acceleration.std()) or 1.0
     drift = np.linalg.norm(acceleration.mean(axis=1) - gravity, axis=1) / unit
     return float(drift[~near].max()) if (~near).any() else float("nan")
 

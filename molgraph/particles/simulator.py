@@ -38,15 +38,21 @@ class Scale:
     """Mean velocity in length per frame."""
     acceleration_mean: tuple[float, ...]
     """Mean acceleration in length per frame squared."""
+    relative_std: float
+    """Spread of the relative velocities of neighbours, noise included, in length per frame."""
 
     @classmethod
-    def of(cls, metadata: Metadata, radius: float, history: int, noise: float, species: Sequence[int]) -> Scale:
+    def of(
+        cls, metadata: Metadata, radius: float, history: int, noise: float, species: Sequence[int], relative: float
+    ) -> Scale:
         """From the statistics of a set; ``noise`` is the spread of the velocity noise in length per frame."""
         statistics = metadata.statistics
         spread = {k: tuple((s**2 + noise**2) ** 0.5 for s in statistics[f"{k}_std"]) for k in ("vel", "acc")}
         means = {k: tuple(statistics[f"{k}_mean"]) for k in ("vel", "acc")}
         types = tuple(sorted(int(s) for s in species))
-        return cls(metadata.box.dim, radius, history, types, spread["vel"], spread["acc"], means["vel"], means["acc"])
+        moments = spread["vel"], spread["acc"], means["vel"], means["acc"]
+        among = (relative**2 + 2 * noise**2) ** 0.5 or max(spread["vel"])  # neighbours that never part have none
+        return cls(metadata.box.dim, radius, history, types, *moments, among)
 
     def rows(self, species: Tensor) -> Tensor:
         """Rows ``[N]`` of particle types ``[N]``.

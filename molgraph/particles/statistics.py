@@ -107,6 +107,24 @@ def motion_statistics(pieces: Iterable[np.ndarray], box: Box) -> dict[str, list[
     return means | {f"{name}_std": moment.std.tolist() for name, moment in moments.items()}
 
 
+def relative_motion(trajectories: Sequence[np.ndarray], radius: float, box: Box) -> float:
+    """Root mean square of the relative velocity of neighbours along an axis, in length per frame; 0 without any.
+
+    Args:
+        trajectories: positions ``[T, N, D]``; at most five of them are looked at, at five times each.
+        radius: how near neighbours are.
+        box: the box, for periods.
+    """
+    squares = []
+    for positions in list(trajectories)[:5]:
+        moved = velocities(positions, box)
+        for frame in np.linspace(0, len(moved) - 1, 5).astype(int):
+            pairs = _tree(positions[frame + 1], box).query_pairs(radius, output_type="ndarray")
+            squares.append(np.square(moved[frame, pairs[:, 0]] - moved[frame, pairs[:, 1]]).ravel())
+    together = np.concatenate(squares)
+    return float(np.sqrt(together.mean())) if len(together) else 0.0
+
+
 def mean_neighbors(positions: np.ndarray, radius: float, box: Box) -> float:
     """Mean number of neighbours of a particle at ``positions`` ``[N, D]`` within ``radius``."""
     tree = _tree(positions, box)

@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 @pytest.fixture
 def scale():
     spread, none = (0.01, 0.01), (0.0, 0.0)
-    return Scale(2, 0.2, 3, (3, 5, 6), spread, (0.002, 0.002), none, none)
+    return Scale(2, 0.2, 3, (3, 5, 6), spread, (0.002, 0.002), none, none, 0.005)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from molgraph.particles.simulator import Scale
 from molgraph.particles.space import Box
 from molgraph.particles.trajectory import Metadata
 
-SCALE = Scale(3, 4.5, 3, (18,), (0.05,) * 3, (0.005,) * 3, (0.0,) * 3, (0.0,) * 3)
+SCALE = Scale(3, 4.5, 3, (18,), (0.05,) * 3, (0.005,) * 3, (0.0,) * 3, (0.0,) * 3, 0.07)
 METADATA = Metadata(Box((0, 0, 0), (10, 10, 10), (True,) * 3), 20.0, 4.5, (0.0,) * 3)
 
 

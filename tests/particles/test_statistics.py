@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from molgraph.particles.space import Box
-from molgraph.particles.statistics import Welford, mean_neighbors, motion_statistics, suggest, suggest_history
+from molgraph.particles.statistics import (
+    Welford,
+    mean_neighbors,
+    motion_statistics,
+    relative_motion,
+    suggest,
+    suggest_history,
+)
 
 
 def test_streaming_statistics_equal_numpy():
@@ -22,6 +29,19 @@ def test_a_particle_that_crosses_the_period_has_no_jump_in_velocity():
     statistics = motion_statistics([positions.reshape(30, 1, 2)], box)
     np.testing.assert_allclose(statistics["vel_mean"], [0.07, -0.02], rtol=1e-6)
     np.testing.assert_allclose(statistics["acc_std"], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("periodic", [(True, True), (False, False)])
+def test_the_relative_motion_is_that_of_all_pairs_within_the_radius(periodic):
+    generator = np.random.default_rng(0)
+    start, moved = generator.random((30, 2)), generator.normal(0, 0.01, (30, 2))
+    box = Box((0, 0), (1, 1), periodic)
+    after = (start + moved) % 1 if any(periodic) else start + moved
+    apart = after[:, None] - after
+    apart -= np.round(apart) * np.array(periodic)
+    near = (np.linalg.norm(apart, axis=-1) < 0.2) & ~np.eye(30, dtype=bool)
+    expected = np.sqrt(np.square(moved[:, None] - moved)[near].mean())
+    assert relative_motion([np.stack([start, after])], 0.2, box) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("periodic", [(True, True), (False, False)])
