@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from molgraph.nn.segments import bag, segment_sum
 
@@ -61,6 +60,65 @@ def pair_sum(at_src: Tensor, at_dst: Tensor, edges: Edges) -> Tensor:
     return _PairSum.apply(at_src, at_dst, edges.src, edges.dst, edges.reverse, edges.offsets)
 
 
+class _EdgeUpdate(torch.autograd.Function):
+    """Messages of a block, a few edges at a time: what lies between never leaves the cache and is never stored.
+
+    The backward pass computes the messages of each piece again. Only the latents between the blocks stay in memory.
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu")
+    def forward(
+        ctx: Any, block: InteractionBlock, links: Tensor, at_src: Tensor, at_dst: Tensor, edges: Edges, *_: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(links, at_src, at_dst)
+        ctx.block, ctx.edges = block, edges
+        received, after = at_dst.new_zeros(at_dst.shape, dtype=links.dtype), torch.empty_like(links)
+        for piece in _pieces(len(links)):
+            dst, old = edges.dst[piece], links[piece]
+            messages = block.messages(old, at_src[edges.src[piece]].add_(at_dst[dst]))
+            torch.add(old, messages, out=after[piece])
+            # the edges of the first and of the last particle may lie in two pieces
+            lowest, highest = int(dst[0]), int(dst[-1])
+            borders = (edges.offsets[lowest : highest + 2] - piece.start).clamp(0, len(dst))
+            received[lowest : highest + 1] += bag(messages, torch.arange(len(dst)), borders)
+        return received, after
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
+    def backward(ctx: Any, to_received: Tensor, to_after: Tensor) -> tuple[Tensor | None, ...]:
+        links, at_src, at_dst = ctx.saved_tensors
+        block, edges = ctx.block, ctx.edges
+        parameters = list(block.edge_mlp.parameters())
+        to_parameters = [torch.zeros_like(parameter) for parameter in parameters]
+        to_links, to_gathered = torch.empty_like(links), at_src.new_empty(len(links), at_src.shape[1])
+        for piece in _pieces(len(links)):
+            dst = edges.dst[piece]
+            with torch.enable_grad():
+                old = links[piece].detach().requires_grad_()
+                gathered = at_src[edges.src[piece]].add_(at_dst[dst]).detach().requires_grad_()
+                messages = block.messages(old, gathered)
+            to_messages = to_received[dst].add_(to_after[piece])
+            to_old, to_gathered[piece], *parts = torch.autograd.grad(
+                messages, [old, gathered, *parameters], to_messages.to(messages.dtype)
+            )
+            torch.add(to_after[piece], to_old, out=to_links[piece])
+            torch._foreach_add_(to_parameters, parts)
+        leaving = bag(to_gathered, edges.reverse, edges.offsets)
+        reaching = bag(to_gathered, torch.arange(len(links)), edges.offsets)
+        return None, to_links, leaving, reaching, None, *to_parameters
+
+
+def _pieces(edges: int) -> list[slice]:
+    return [slice(start, min(start + CACHED_EDGES, edges)) for start in range(0, edges, CACHED_EDGES)]
+
+
+CACHED_EDGES = 4096
+"""Edges in a piece: 2 MB of latents of width 128."""
+LARGE = 100_000
+"""From this many edges on, training on a CPU also works in pieces, and keeps 200 MB for each block instead of 1 GB."""
+
+
 class InteractionBlock(nn.Module):
     """Interaction network with residuals (Battaglia et al. 2016; Sanchez-Gonzalez et al. 2020, section 4.2).
 
@@ -88,50 +146,23 @@ class InteractionBlock(nn.Module):
 
     def forward(self, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """Node latents ``[N, F]`` and edge latents ``[E, F]`` after one round."""
-        of_edge, of_src, of_dst = self.first.weight.split(self.width, dim=1)
+        _, of_src, of_dst = self.first.weight.split(self.width, dim=1)
         at_src, at_dst = nodes @ of_src.t(), nodes @ of_dst.t()
-        if torch.is_grad_enabled() or nodes.is_cuda:
-            messages = self._messages(links, of_edge, pair_sum(at_src, at_dst, edges))
+        if nodes.is_cuda or (torch.is_grad_enabled() and len(links) < LARGE):
+            messages = self.messages(links, pair_sum(at_src, at_dst, edges))
             received, links = segment_sum(messages, edges.dst, edges.offsets), links + messages
         else:
-            received, links = self._in_cache(links, of_edge, at_src, at_dst, edges)
+            received, links = _EdgeUpdate.apply(self, links, at_src, at_dst, edges, *self.edge_mlp.parameters())
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=1)), links
 
-    def _messages(self, links: Tensor, of_edge: Tensor, gathered: Tensor) -> Tensor:
+    def messages(self, links: Tensor, gathered: Tensor) -> Tensor:
+        """``φ`` ``[E, F]`` from edge latents and from the products of both ends' latents, ``gathered`` ``[E, F]``."""
+        of_edge = self.first.weight[:, : self.width]
         return self.edge_mlp[1:](F.linear(links, of_edge, self.first.bias).add_(gathered))
-
-    def _in_cache(
-        self, links: Tensor, of_edge: Tensor, at_src: Tensor, at_dst: Tensor, edges: Edges
-    ) -> tuple[Tensor, Tensor]:
-        """Received sums and new edge latents, for a few edges at a time: what lies between never leaves the cache."""
-        received, after = torch.zeros_like(at_dst, dtype=links.dtype), torch.empty_like(links)
-        for start in range(0, len(links), CACHED_EDGES):
-            src, dst, old = (rows[start : start + CACHED_EDGES] for rows in (edges.src, edges.dst, links))
-            messages = self._messages(old, of_edge, at_src[src].add_(at_dst[dst]))
-            torch.add(old, messages, out=after[start : start + CACHED_EDGES])
-            # the edges of the first and of the last particle may lie in two pieces
-            lowest, highest = int(dst[0]), int(dst[-1])
-            borders = (edges.offsets[lowest : highest + 2] - start).clamp(0, len(dst))
-            received[lowest : highest + 1] += bag(messages, torch.arange(len(dst)), borders)
-        return received, after
-
-
-CACHED_EDGES = 2048
-"""Edges at a time on a CPU without gradients: 1 MB of latents of width 128."""
-
-CHECKPOINT_EDGES = 100_000
-"""From this many edges on, blocks are computed again in the backward pass instead of being kept in memory."""
 
 
 def message_passing(blocks: nn.ModuleList, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-    """All blocks, one after the other; in training of large systems only the latents between them are stored.
-
-    Ten blocks of width 128 at 19,000 particles would otherwise keep about 1 GB each.
-    """
-    store_less = torch.is_grad_enabled() and len(edges.dst) >= CHECKPOINT_EDGES
+    """All blocks, one after the other."""
     for block in blocks:
-        if store_less:
-            nodes, links = checkpoint(block, nodes, links, edges, use_reentrant=False, preserve_rng_state=False)
-        else:
-            nodes, links = block(nodes, links, edges)
+        nodes, links = block(nodes, links, edges)
     return nodes, links

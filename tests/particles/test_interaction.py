@@ -6,6 +6,7 @@ from molgraph.particles import interaction
 from molgraph.particles.interaction import InteractionBlock, message_passing, pair_sum
 from molgraph.particles.neighbors import radius_edges
 from molgraph.particles.space import Box
+from molgraph.training.precision import autocast
 
 
 def graph(number=12, self_edges=True, seed=0, radius=0.4):
@@ -84,15 +85,18 @@ def test_a_block_without_edges_and_without_nodes_works():
         assert nodes.shape == (number, 8) and links.shape == (0, 8) and torch.isfinite(nodes).all()
 
 
-def test_storing_less_in_large_systems_changes_no_gradient(monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_working_in_pieces_changes_no_gradient(monkeypatch, precision):
     torch.manual_seed(0)
     blocks, edges = torch.nn.ModuleList(InteractionBlock(8) for _ in range(3)), graph()
-    nodes, links = torch.randn(12, 8), torch.randn(len(edges.dst), 8)
+    start = [torch.randn(count, 8, requires_grad=True) for count in (12, len(edges.dst))]
+    monkeypatch.setattr(interaction, "CACHED_EDGES", 7)
     gradients = []
     for limit in (1, 10**9):
-        monkeypatch.setattr(interaction, "CHECKPOINT_EDGES", limit)
-        blocks.zero_grad()
-        message_passing(blocks, nodes, links, edges)[0].square().sum().backward()
-        gradients.append([p.grad.clone() for p in blocks.parameters() if p.grad is not None])
+        monkeypatch.setattr(interaction, "LARGE", limit)
+        with autocast(precision, torch.device("cpu")):
+            nodes, links = message_passing(blocks, *start, edges)
+        loss = nodes.square().sum() + links.sin().sum()
+        gradients.append(torch.autograd.grad(loss, [*start, *blocks.parameters()]))
     for a, b in zip(*gradients, strict=True):
-        assert torch.equal(a, b)
+        assert (a - b).norm() < (1e-5 if precision == "float32" else 2e-2) * b.norm()
