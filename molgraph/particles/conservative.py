@@ -5,6 +5,8 @@ state -> features without absolute place or velocity -> blocks -> pair forces + 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -47,7 +49,8 @@ class ConservativeSimulator(Simulator):
         dim, history = scale.dim, scale.history
         self.embedding = nn.Embedding(len(scale.species), embedding)
         walls = 2 * dim
-        self.encode_nodes = latent_mlp((history - 1) * dim + walls * (1 + history) + embedding, width, "silu")
+        inputs = (history - 1) * dim + walls * (1 + history + 2 * RADIAL) + embedding
+        self.encode_nodes = latent_mlp(inputs, width, "silu")
         self.encode_edges = latent_mlp(dim + 1 + RADIAL + history * dim, width, "silu")
         self.blocks = nn.ModuleList(InteractionBlock(width, "silu") for _ in range(blocks))
         self.decode_pairs = decoder_mlp(width, width, dim + 1 + history, "silu")
@@ -89,10 +92,16 @@ class ConservativeSimulator(Simulator):
         return felt.to(self.unit.dtype)
 
     def node_features(self, state: ParticleState, velocities: Tensor, gates: Tensor, normals: Tensor) -> Tensor:
-        """Past accelerations without gravity, nearness of walls, velocities towards near walls, type embedding."""
+        """Past accelerations without gravity, nearness of walls, velocities towards near walls, type embedding.
+
+        A wall is met within a fraction of a frame, so its distance is seen sharply: now, and where free flight leads.
+        """
         felt = self.felt(state, velocities)
         towards = gates[:, :, None] * (normals @ velocities.transpose(1, 2)) / self.speed  # [N, W, H]
-        features = torch.cat([felt.flatten(1), gates, towards.flatten(1)], dim=1).to(self.unit.dtype)
+        flown = state.positions[:, -1] + velocities[:, -1] + state.gravity
+        ahead, _ = wall_gates(replace(state, positions=flown[:, None]), self.scale.radius)
+        distances = [radial_basis(1 - gate.sqrt()[:, :, None]).flatten(1) for gate in (gates, ahead)]
+        features = torch.cat([felt.flatten(1), gates, towards.flatten(1), *distances], dim=1).to(self.unit.dtype)
         return torch.cat([features, self.embedding(state.species)], dim=1)
 
     def edge_features(self, state: ParticleState, velocities: Tensor, edges: Edges) -> Tensor:
@@ -149,11 +158,11 @@ def wall_gates(state: ParticleState, radius: float) -> tuple[Tensor, Tensor]:
 
 
 RADIAL = 8
-"""Bumps over the distance that an edge sees beside the distance itself: forces between atoms are steep."""
+"""Bumps over each distance, beside the distance itself: forces between atoms and of walls are steep."""
 
 
 def radial_basis(length: Tensor) -> Tensor:
-    """Gaussian bumps ``[E, RADIAL]`` over a distance ``[E, 1]`` in radii (Schütt et al. 2017, section 2)."""
+    """Gaussian bumps ``[..., RADIAL]`` over a distance ``[..., 1]`` in radii (Schütt et al. 2017, section 2)."""
     centers = torch.linspace(0, 1, RADIAL, dtype=length.dtype, device=length.device)
     return torch.exp(-0.5 * ((length - centers) * (RADIAL - 1)).square())
 
