@@ -32,7 +32,8 @@ class ConservativeSimulator(Simulator):
 
     A body that rests on something feels much the same in the next frame as in the last ones, which pair forces within
     a few neighbours find hard to say. So where a chain of neighbours leads to a wall or an obstacle, a learned share of
-    the past accelerations is added. Bodies that touch nothing have none, and their momentum stays exact.
+    the past accelerations is added. Bodies that touch nothing have none, and their momentum stays exact. The same
+    holds for a fluid that fills a periodic box, whose pressure comes from afar; there the mean is taken away again.
 
     Args:
         scale: sizes, units and types of the data.
@@ -74,8 +75,10 @@ class ConservativeSimulator(Simulator):
         forces = self.pair_forces(state, velocities, links, edges) + wall_forces
         if self.decode_echo is None:
             return forces
-        supported = support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype)
-        return forces + supported * (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
+        echo = (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
+        if all(state.box.periodic):
+            return forces + echo - mean_of_graphs(echo, state)
+        return forces + support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype) * echo
 
     def pair_forces(self, state: ParticleState, velocities: Tensor, links: Tensor, edges: Edges) -> Tensor:
         """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
@@ -140,6 +143,12 @@ def support(gates: Tensor, kinematic: Tensor, edges: Edges, rounds: int) -> Tens
     for _ in range(rounds):
         touched = touched.scatter_reduce(0, edges.dst, touched[edges.src], "amax")
     return touched[:, None]
+
+
+def mean_of_graphs(values: Tensor, state: ParticleState) -> Tensor:
+    """For each particle the mean ``[N, D]`` of ``values`` over its group."""
+    total = values.new_zeros(state.num_graphs, values.shape[1]).index_add(0, state.graph, values)
+    return (total / torch.bincount(state.graph, minlength=state.num_graphs)[:, None])[state.graph]
 
 
 def wall_gates(state: ParticleState, radius: float) -> tuple[Tensor, Tensor]:

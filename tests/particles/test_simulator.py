@@ -104,6 +104,15 @@ def test_momentum_away_from_walls_changes_by_gravity_alone(conservative, make_st
     assert drift < 1e-6
 
 
+def test_momentum_in_a_periodic_box_changes_by_gravity_alone(conservative, make_state):
+    box = Box((0, 0), (1, 1), (True, True))
+    state = stack_states([make_state(number, seed, box, dtype=torch.float64) for number, seed in ((60, 0), (40, 1))])
+    acceleration, gravity = conservative.acceleration(state).double(), state.gravity[0].double()
+    assert (acceleration - gravity).abs().max() > 0.1 * gravity.abs().max()
+    for part in (acceleration[:60], acceleration[60:]):
+        assert (part.mean(0) - gravity).norm() < 1e-6 * gravity.norm()
+
+
 def test_far_from_walls_neither_place_nor_common_velocity_matters(conservative, make_state):
     state = make_state(inside=0.4, dtype=torch.float64)
     time = torch.arange(-3.0, 1.0, dtype=torch.float64)[None, :, None]
