@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from molgraph.molecules.catalog import cache_folder
+from molgraph.training.cache import cache_folder
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from molgraph.training.cache import cache_folder
+
 SHIPPED = Path(__file__).parent / "data"
 _CHEMPROP = "https://raw.githubusercontent.com/chemprop/chemprop/3f2b73372a8968f0f73b2fb279a5780cae918d58/data/"
 
@@ -176,13 +178,6 @@ _ALL = (
 )
 DATA_SETS = {data_set.name: data_set for data_set in _ALL}
 """All named sets."""
-
-
-def cache_folder() -> Path:
-    """Return the folder for downloads and featurized data: ``MOLGRAPH_CACHE``, or ``~/.cache/molgraph``."""
-    folder = Path(os.environ.get("MOLGRAPH_CACHE") or Path.home() / ".cache" / "molgraph")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def find(name: str) -> Path:

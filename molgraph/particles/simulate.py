@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from molgraph.training.cache import cache_folder
 from molgraph.training.config import instantiate
 
 from .scenes import Scene
@@ -64,11 +65,9 @@ class SimulatedSet:
         """The folder of the set; settings that differ never share one."""
         if self.folder:
             return Path(self.folder)
-        import pooch
-
         settings = {k: v for k, v in asdict(self).items() if k != "folder"}
         mark = hashlib.sha256(json.dumps(settings, sort_keys=True, default=list).encode()).hexdigest()[:10]
-        return Path(pooch.os_cache("molgraph")) / "particles" / f"{self.name}-{mark}"
+        return cache_folder() / "particles" / f"{self.name}-{mark}"
 
     def ensure(self, workers: int | None = None, device: str = "auto") -> ParticleSet:
         """The set, simulated first where it is not there yet."""

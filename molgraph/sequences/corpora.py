@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from molgraph.molecules.catalog import cache_folder
 from molgraph.sequences.fetch import Reactions, Wheel
+from molgraph.training.cache import cache_folder
 
 SHIPPED = Path(__file__).parent / "data"
 PARTS = ("train", "val", "test")

@@ -1,14 +1,26 @@
 """How fast and how exactly this machine multiplies: device, float32 matmul setting, bf16 autocast."""
 
 import functools
+import hashlib
+import json
 import os
+import platform
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
+from molgraph.training.cache import cache_folder
+
 MAX_RELATIVE_ERROR = 1e-5
 """A faster float32 matmul is used only where its result is this close to the ordinary one."""
+
+WORTH_SAYING = 1.2
+"""From this gain on, a user of float32 is told of bf16."""
+
+_KEPT = "precision.json"
 
 _PRIMITIVE_CACHES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"
 """What oneDNN and PyTorch's layer over it read, once, when they first multiply."""
@@ -36,32 +48,63 @@ def describe_device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+@dataclass(frozen=True)
+class Probe:
+    """How this CPU multiplies best."""
+
+    float32: str
+    """``"medium"`` where that is faster than ``"highest"`` and as accurate, else ``"highest"``."""
+    bf16: float
+    """How many times as fast a product in bfloat16 is."""
+
+
 @functools.cache
-def fastest_float32_matmul() -> str:
-    """Return ``"medium"`` where that is faster than ``"highest"`` on this CPU and as accurate, else ``"highest"``.
+def probe() -> Probe:
+    """Return what was measured on this processor with this PyTorch, now or by an earlier run.
 
     On a CPU with AVX-512-BF16, oneDNN's "medium" runs twice as fast as MKL with the same accuracy; on one with AMX the
-    same setting really rounds to bf16. So both are run and compared: once a process, in a few milliseconds.
+    same setting really rounds to bf16. So all are run and compared, in a few milliseconds.
     """
     for cache in _PRIMITIVE_CACHES:
         os.environ.setdefault(cache, str(_PRIMITIVES))
+    with suppress(OSError, ValueError, TypeError, KeyError):  # not measured yet, or a damaged file
+        return Probe(**json.loads((cache_folder() / _KEPT).read_text())[_machine()])
+    found = _measure()
+    with suppress(OSError):  # there may be no place to keep it
+        aside = cache_folder() / f"{_KEPT}.{os.getpid()}"
+        aside.write_text(json.dumps({_machine(): asdict(found)}))
+        aside.replace(cache_folder() / _KEPT)
+    return found
+
+
+def _machine() -> str:
+    """Return a mark of processor and PyTorch."""
+    processor = Path("/proc/cpuinfo")
+    text = processor.read_text().split("\n\n")[0] if processor.exists() else platform.processor()
+    kept = [line for line in text.splitlines() if not line.startswith(("cpu MHz", "bogomips"))]
+    return hashlib.sha256("\n".join([*kept, torch.__version__]).encode()).hexdigest()[:16]
+
+
+def _measure() -> Probe:
     before = torch.get_float32_matmul_precision()
     generator = torch.Generator().manual_seed(0)
     left = torch.randn(2048, 320, generator=generator)
     right = torch.randn(320, 320, generator=generator)
     exact = left.double() @ right.double()
-    seconds: dict[str, list[float]] = {"highest": [], "medium": []}
+    seconds: dict[str, list[float]] = {"highest": [], "medium": [], "bf16": []}
     errors = {}
     for _ in range(8):
         for setting, times in seconds.items():
-            torch.set_float32_matmul_precision(setting)
+            torch.set_float32_matmul_precision("highest" if setting == "bf16" else setting)
             start = time.process_time()  # what others do on a busy machine does not count
-            product = left @ right
+            product = left.bfloat16() @ right.bfloat16() if setting == "bf16" else left @ right
             times.append(time.process_time() - start)
             errors[setting] = (product.double() - exact).norm() / exact.norm()
     torch.set_float32_matmul_precision(before)
-    good = errors["medium"] < MAX_RELATIVE_ERROR and min(seconds["medium"]) < 0.9 * min(seconds["highest"])
-    return "medium" if good else "highest"
+    best = {setting: min(times) for setting, times in seconds.items()}
+    good = errors["medium"] < MAX_RELATIVE_ERROR and best["medium"] < 0.9 * best["highest"]
+    chosen = "medium" if good else "highest"
+    return Probe(chosen, round(best[chosen] / best["bf16"], 2))
 
 
 def set_precision(precision: str, device: torch.device) -> str:
@@ -72,13 +115,12 @@ def set_precision(precision: str, device: torch.device) -> str:
     """
     if precision not in ("float32", "bf16", "auto"):
         raise ValueError(f"trainer.precision={precision!r}: use float32, bf16 or auto")
-    setting = "highest"
-    if precision != "float32" and device.type == "cpu":
-        setting = fastest_float32_matmul()
-    torch.set_float32_matmul_precision(setting)
+    probed = probe() if precision != "float32" and device.type == "cpu" else Probe("highest", 1.0)
+    torch.set_float32_matmul_precision(probed.float32)
     if precision == "bf16":
         return "bf16 autocast"
-    return "float32, oneDNN matmul" if setting == "medium" else "float32"
+    kernel = "float32, oneDNN matmul" if probed.float32 == "medium" else "float32"
+    return f"{kernel} (bf16 is {probed.bf16:.1f} times as fast)" if probed.bf16 > WORTH_SAYING else kernel
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from molgraph.training.precision import fastest_float32_matmul
+from molgraph.training.precision import probe
 
 from . import measure, report
 
@@ -38,7 +38,7 @@ def main():
 
 def floors():
     """Return the rates that nothing on this machine can exceed, and the matmul setting that molgraph chooses."""
-    chosen = fastest_float32_matmul()
+    chosen = probe().float32
     rates = {f"matmul GFLOP/s, {setting}": round(measure.matmul_rate(setting)) for setting in {"highest", chosen}}
     return {"matmul setting": chosen, "memory GB/s": round(measure.bandwidth(), 1)} | rates
 

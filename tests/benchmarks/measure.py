@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from molgraph.training.allocator import keep_memory
-from molgraph.training.precision import fastest_float32_matmul
+from molgraph.training.precision import probe
 
 CONTEXT = multiprocessing.get_context("fork")
 PACKAGES = ("torch", "rdkit", "dgl", "chemprop", "cuik_molmaker_pin", "torch_geometric", "scipy", "ase", "numpy")
@@ -130,7 +130,7 @@ def apart(function, threads, *arguments):
 @functools.cache
 def chosen_setting(threads):
     """Return the float32 matmul setting that molgraph chooses here."""
-    return apart(fastest_float32_matmul, threads)
+    return apart(probe, threads).float32
 
 
 def compare(work, variants, rounds, size, threads, unit="ms", per=1.0):

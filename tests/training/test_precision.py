@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from molgraph.training import precision
-from molgraph.training.precision import autocast, choose_device, describe_device, fastest_float32_matmul, set_precision
+from molgraph.training.precision import autocast, choose_device, describe_device, probe, set_precision
 
 CPU = torch.device("cpu")
 
@@ -19,13 +19,44 @@ def restored():
 
 
 def test_a_faster_kernel_is_taken_only_where_it_is_as_accurate(monkeypatch):
-    setting = fastest_float32_matmul()
+    setting = probe().float32
     assert setting in ("highest", "medium")
     set_precision("auto", CPU)
     assert torch.get_float32_matmul_precision() == setting
     left, right = torch.randn(500, 300), torch.randn(300, 200)
     exact = left.double() @ right.double()
     assert ((left @ right).double() - exact).norm() / exact.norm() < precision.MAX_RELATIVE_ERROR
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """A cache folder of its own; the list grows with each measurement."""
+    calls, measure = [], precision._measure
+    monkeypatch.setenv("MOLGRAPH_CACHE", str(tmp_path))
+    monkeypatch.setattr(precision, "_measure", lambda: calls.append(1) or measure())
+    yield calls
+    probe.cache_clear()
+
+
+def test_a_machine_is_measured_once(monkeypatch, measured, tmp_path):
+    def another_run():
+        probe.cache_clear()
+        return probe()
+
+    first = another_run()
+    assert first.bf16 > 0 and another_run() == first and len(measured) == 1
+    (tmp_path / "precision.json").write_text("{")
+    another_run()
+    assert len(measured) == 2, "a damaged file"
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    another_run()
+    assert len(measured) == 3, "another PyTorch"
+
+
+def test_a_faster_bf16_is_told_and_not_taken(monkeypatch):
+    monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", 1.7))
+    assert set_precision("auto", CPU) == "float32 (bf16 is 1.7 times as fast)"
+    assert set_precision("float32", CPU) == "float32"
 
 
 def test_float32_never_takes_the_faster_kernel():
