@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molgraph.training.allocator import Growth
+
 from .dataset import state_at
 from .neighbors import NeighborList
 from .scenes import Scene
@@ -96,7 +98,9 @@ def rollout(
     simulator.eval()
     start = state
     neighbors = _neighbor_list(simulator, state, skin) if skin > 0 else None
+    growth = Growth()
     for step in range(steps):
+        growth.check()  # what flows together has more edges in each step
         edges = neighbors.find(state.positions[:, -1]) if neighbors else simulator.find_edges(state)
         following = simulator(state, edges)
         if truth is not None and step < truth.shape[1]:

@@ -1,9 +1,13 @@
-"""Memory that stays: ``keep_memory()`` lets glibc reuse freed tensors instead of giving them back to the kernel."""
+"""Memory that stays: ``keep_memory()`` lets glibc reuse freed tensors instead of giving them back to the kernel.
+
+``Growth().check()`` in a loop gives them back all the same once the process has doubled.
+"""
 
 import ctypes
 import functools
 import os
 import sys
+from pathlib import Path
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _KEPT, _GROWN = 2**31 - 1, 64 * 2**20
@@ -25,3 +29,25 @@ def keep_memory() -> bool:
         return False
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _GROWN))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+class Growth:
+    """Keeps a loop from growing without end: a tensor a little larger than the last does not fit the hole it left."""
+
+    def __init__(self) -> None:
+        self.allowed = 0
+
+    def check(self) -> None:
+        """Give freed memory back to the kernel if the process is twice as large as at the first call."""
+        size = _resident()
+        if self.allowed and size > self.allowed:
+            ctypes.CDLL(None).malloc_trim(0)
+            size = _resident()
+        self.allowed = max(self.allowed, 2 * size)
+
+
+def _resident() -> int:
+    """Return the resident memory of this process in pages; 0 where the C library is not glibc."""
+    if not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[1])

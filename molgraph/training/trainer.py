@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from torch import Tensor
 
-from molgraph.training.allocator import keep_memory
+from molgraph.training.allocator import Growth, keep_memory
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import TrainerConfig
 from molgraph.training.distributed import World, shard
@@ -146,6 +146,7 @@ class Trainer:
         progress, start = self.progress, time.perf_counter()
         self.task.train()
         losses: list[Tensor] = []
+        growth = Growth()
         for index, batch in enumerate(train.epoch(progress.epoch)):
             if index < progress.batch:
                 continue
@@ -154,6 +155,7 @@ class Trainer:
             losses.append(self._step(batch))
             progress.step, progress.batch = progress.step + 1, index + 1
             bar.advance(progress.step)
+            growth.check()
             if progress.step % self.config.checkpoint_every == 0:
                 losses, start = self._settle(losses, start)
                 self._save_last()

@@ -39,3 +39,27 @@ def test_large_tensors_cost_no_page_faults_after_the_first():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
 def test_what_the_environment_says_is_left_alone():
     assert run("keep", MALLOC_ARENA_MAX="4")[0] == "False"
+
+
+GROW = """
+import torch
+from molgraph.training.allocator import Growth, _resident, keep_memory
+keep_memory()
+growth = Growth()
+growth.check()
+many = [torch.ones(10_000_000) for _ in range(20)]
+del many
+before = _resident()
+growth.check()
+print(before, _resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_a_process_that_has_doubled_gives_freed_memory_back():
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    done = subprocess.run([sys.executable, "-c", GROW], env=clean, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    if before == 0:
+        pytest.skip("this C library is not glibc")
+    assert after < before / 2
