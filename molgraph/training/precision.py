@@ -48,6 +48,12 @@ def describe_device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def bound_primitive_caches() -> None:
+    """Let oneDNN keep code for a few shapes only, unless the environment says something; before it first multiplies."""
+    for cache in _PRIMITIVE_CACHES:
+        os.environ.setdefault(cache, str(_PRIMITIVES))
+
+
 @dataclass(frozen=True)
 class Probe:
     """How this CPU multiplies best."""
@@ -65,8 +71,7 @@ def probe() -> Probe:
     On a CPU with AVX-512-BF16, oneDNN's "medium" runs twice as fast as MKL with the same accuracy; on one with AMX the
     same setting really rounds to bf16. So all are run and compared, in a few milliseconds.
     """
-    for cache in _PRIMITIVE_CACHES:
-        os.environ.setdefault(cache, str(_PRIMITIVES))
+    bound_primitive_caches()
     with suppress(OSError, ValueError, TypeError, KeyError):  # not measured yet, or a damaged file
         return Probe(**json.loads((cache_folder() / _KEPT).read_text())[_machine()])
     found = _measure()

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from molgraph.training.allocator import keep_memory
-from molgraph.training.precision import probe
+from molgraph.training.precision import bound_primitive_caches, probe
 
 CONTEXT = multiprocessing.get_context("fork")
 PACKAGES = ("torch", "rdkit", "dgl", "chemprop", "cuik_molmaker_pin", "torch_geometric", "scipy", "ase", "numpy")
@@ -99,6 +99,7 @@ def _serve(variant, threads, pipe):
     torch.set_float32_matmul_precision(variant.setting)
     if variant.keep:
         keep_memory()
+        bound_primitive_caches()
     work, now = variant.make(), clock()
     work()
     pipe.send("ready")
