@@ -5,8 +5,6 @@ state -> features without absolute place or velocity -> blocks -> pair forces + 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +13,7 @@ from molgraph.nn.segments import segment_sum
 from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
 from .neighbors import Edges
 from .simulator import Scale, Simulator
+from .space import Box
 from .state import ParticleState
 
 
@@ -67,12 +66,13 @@ class ConservativeSimulator(Simulator):
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
         """``[N, D]``: acceleration less gravity, over its spread."""
         velocities = state.velocities
-        gates, normals = wall_gates(state, self.scale.radius)
+        gates, normals = wall_gates(state.positions[:, -1], state.box, self.scale.radius)
+        vector, relative = self.pair_vectors(state, velocities, edges)
         nodes = self.encode_nodes(self.node_features(state, velocities, gates, normals))
-        links = self.encode_edges(self.edge_features(state, velocities, edges))
+        links = self.encode_edges(edge_features(vector, relative))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
         wall_forces = (gates.to(nodes.dtype) * self.decode_walls(nodes)) @ normals.to(nodes.dtype)
-        forces = self.pair_forces(state, velocities, links, edges) + wall_forces
+        forces = self.pair_forces(vector, relative, links, edges) + wall_forces
         if self.decode_echo is None:
             return forces
         echo = (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
@@ -80,13 +80,12 @@ class ConservativeSimulator(Simulator):
             return forces + echo - mean_of_graphs(echo, state)
         return forces + support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype) * echo
 
-    def pair_forces(self, state: ParticleState, velocities: Tensor, links: Tensor, edges: Edges) -> Tensor:
+    def pair_forces(self, vector: Tensor, relative: Tensor, links: Tensor, edges: Edges) -> Tensor:
         """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
-        vector, relative = self.pair_vectors(state, velocities, edges)
         axis = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-6)
-        free, along = self.decode_pairs(links).split([state.box.dim, 1 + self.scale.history], dim=1)
+        free, along = self.decode_pairs(links).split([self.scale.dim, 1 + self.scale.history], dim=1)
         forces = free + (along[:, :, None] * torch.cat([axis[:, None], relative], dim=1)).sum(1)
-        fade = pair_fade(state, edges, self.scale.radius).to(forces.dtype)
+        fade = (1 - vector.square().sum(1, keepdim=True)).clamp(min=0)  # forces end smoothly at the radius
         return segment_sum(fade * (forces - forces[edges.reverse]), edges.dst, edges.offsets)
 
     def felt(self, state: ParticleState, velocities: Tensor) -> Tensor:
@@ -102,19 +101,13 @@ class ConservativeSimulator(Simulator):
         felt = self.felt(state, velocities)
         towards = gates[:, :, None] * (normals @ velocities.transpose(1, 2)) / self.speed  # [N, W, H]
         flown = state.positions[:, -1] + velocities[:, -1] + state.gravity
-        ahead, _ = wall_gates(replace(state, positions=flown[:, None]), self.scale.radius)
+        ahead, _ = wall_gates(flown, state.box, self.scale.radius)
         distances = [radial_basis(1 - gate.sqrt()[:, :, None]).flatten(1) for gate in (gates, ahead)]
         features = torch.cat([felt.flatten(1), gates, towards.flatten(1), *distances], dim=1).to(self.unit.dtype)
         return torch.cat([features, self.embedding(state.species)], dim=1)
 
-    def edge_features(self, state: ParticleState, velocities: Tensor, edges: Edges) -> Tensor:
-        """Relative position over radius, its length, and relative velocities ``[E, D + 1 + H D]``."""
-        vector, relative = self.pair_vectors(state, velocities, edges)
-        length = vector.norm(dim=1, keepdim=True)
-        return torch.cat([vector, length, radial_basis(length), relative.flatten(1)], dim=1)
-
     def pair_vectors(self, state: ParticleState, velocities: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """Relative position over radius ``[E, D]``, relative velocities ``[E, H, D]``."""
+        """Relative position over radius ``[E, D]``, relative velocities over their spread ``[E, H, D]``."""
         now = state.positions[:, -1]
         vector = state.box.displacement(now[edges.src], now[edges.dst]) / self.scale.radius
         relative = (velocities[edges.src] - velocities[edges.dst]) / self.scale.relative_std
@@ -151,18 +144,23 @@ def mean_of_graphs(values: Tensor, state: ParticleState) -> Tensor:
     return (total / torch.bincount(state.graph, minlength=state.num_graphs)[:, None])[state.graph]
 
 
-def wall_gates(state: ParticleState, radius: float) -> tuple[Tensor, Tensor]:
-    """How near each wall is, and which way it faces.
+def edge_features(vector: Tensor, relative: Tensor) -> Tensor:
+    """Relative position, its length, bumps over it, and relative velocities ``[E, D + 1 + RADIAL + H D]``."""
+    length = vector.norm(dim=1, keepdim=True)
+    return torch.cat([vector, length, radial_basis(length), relative.flatten(1)], dim=1)
+
+
+def wall_gates(positions: Tensor, box: Box, radius: float) -> tuple[Tensor, Tensor]:
+    """How near each wall is to each of the positions ``[N, D]``, and which way it faces.
 
     Returns:
         Gates ``[N, 2 D]``, 1 at the wall and smoothly 0 at the radius and without a wall; inward normals ``[2 D, D]``.
     """
-    now, dim = state.positions[:, -1], state.box.dim
-    nearness = now.new_zeros(len(now), 2 * dim)
-    for axis, place, sign in state.box.walls:
-        column = axis if sign > 0 else dim + axis
-        nearness[:, column] = (1 - sign * (now[:, axis] - place) / radius).clamp(0, 2)
-    identity = torch.eye(dim, dtype=now.dtype, device=now.device)
+    nearness = positions.new_zeros(len(positions), 2 * box.dim)
+    for axis, place, sign in box.walls:
+        column = axis if sign > 0 else box.dim + axis
+        nearness[:, column] = (1 - sign * (positions[:, axis] - place) / radius).clamp(0, 2)
+    identity = torch.eye(box.dim, dtype=positions.dtype, device=positions.device)
     return nearness.square(), torch.cat([identity, -identity])
 
 
@@ -174,10 +172,3 @@ def radial_basis(length: Tensor) -> Tensor:
     """Gaussian bumps ``[..., RADIAL]`` over a distance ``[..., 1]`` in radii (Schütt et al. 2017, section 2)."""
     centers = torch.linspace(0, 1, RADIAL, dtype=length.dtype, device=length.device)
     return torch.exp(-0.5 * ((length - centers) * (RADIAL - 1)).square())
-
-
-def pair_fade(state: ParticleState, edges: Edges, radius: float) -> Tensor:
-    """Weight ``[E, 1]`` that brings pair forces smoothly to zero at the radius."""
-    now = state.positions[:, -1]
-    length = state.box.displacement(now[edges.src], now[edges.dst]).norm(dim=1, keepdim=True) / radius
-    return (1 - length.square()).clamp(min=0)

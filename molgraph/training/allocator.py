@@ -22,13 +22,11 @@ def keep_memory() -> bool:
     half as long again. The price is that the process stays as large as it once was. Nothing is done where glibc is not,
     and where the environment variables ``MALLOC_*`` say what somebody wants.
     """
-    if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
+    library = _glibc()
+    if library is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
     settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _KEPT), (_TOP_PAD, _GROWN))
-    return all(mallopt(name, value) == 1 for name, value in settings)
+    return all(library.mallopt(name, value) == 1 for name, value in settings)
 
 
 class Growth:
@@ -38,16 +36,20 @@ class Growth:
         self.allowed = 0
 
     def check(self) -> None:
-        """Give freed memory back to the kernel if the process is twice as large as at the first call."""
-        size = _resident()
-        if self.allowed and size > self.allowed:
-            ctypes.CDLL(None).malloc_trim(0)
-            size = _resident()
-        self.allowed = max(self.allowed, 2 * size)
+        """Give freed memory back to the kernel at the first call, and whenever the process has doubled since."""
+        library = _glibc()
+        if library is not None and _resident() > self.allowed:
+            library.malloc_trim(0)
+            self.allowed = max(self.allowed, 2 * _resident())
 
 
 def _resident() -> int:
-    """Return the resident memory of this process in pages; 0 where the C library is not glibc."""
-    if not sys.platform.startswith("linux") or not hasattr(ctypes.CDLL(None), "malloc_trim"):
-        return 0
-    return int(Path("/proc/self/statm").read_text().split()[1])
+    """Return the resident memory of this process in bytes (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@functools.cache
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library if it is glibc, else None."""
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return library if hasattr(library, "malloc_trim") else None

@@ -123,6 +123,7 @@ class Trainer:
         self.device = self.world.device(choose_device(self.config.device))
         if self.device.type == "cpu":
             keep_memory()
+        self.growth = Growth()
         precision = set_precision(self.config.precision, self.device)
         self.task, self.state = task.to(self.device), state
         self.steps = min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs)
@@ -146,7 +147,6 @@ class Trainer:
         progress, start = self.progress, time.perf_counter()
         self.task.train()
         losses: list[Tensor] = []
-        growth = Growth()
         for index, batch in enumerate(train.epoch(progress.epoch)):
             if index < progress.batch:
                 continue
@@ -155,7 +155,7 @@ class Trainer:
             losses.append(self._step(batch))
             progress.step, progress.batch = progress.step + 1, index + 1
             bar.advance(progress.step)
-            growth.check()
+            self.growth.check()
             if progress.step % self.config.checkpoint_every == 0:
                 losses, start = self._settle(losses, start)
                 self._save_last()

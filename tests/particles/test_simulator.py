@@ -90,7 +90,8 @@ def test_pair_forces_are_equal_and_opposite(conservative, make_state):
     state = make_state()
     edges = conservative.find_edges(state)
     links = torch.randn(len(edges.dst), 16)
-    forces = conservative.pair_forces(state, state.velocities, links, edges).double()
+    vectors = conservative.pair_vectors(state, state.velocities, edges)
+    forces = conservative.pair_forces(*vectors, links, edges).double()
     total, size = forces.sum(0), forces.abs().sum()
     assert size > 0.1 and total.abs().max() < 1e-6 * size
 

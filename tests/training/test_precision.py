@@ -79,19 +79,18 @@ def test_the_device_is_a_gpu_where_there_is_one():
 
 SHAPES = """
 import torch
+from molgraph.training.allocator import _resident
 from molgraph.training.precision import set_precision
-def resident():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
 torch.set_num_threads(1)
 set_precision("auto", torch.device("cpu"))
 torch.set_float32_matmul_precision("medium")
 left, right = torch.randn(3000, 320), torch.randn(320, 300)
 left @ right
-before = resident()
+before = _resident()
 with torch.inference_mode():
     for rows in range(500, 2500, 2):
         left[:rows] @ right
-print(resident() - before)
+print((_resident() - before) // 2**20)
 """
 
 
