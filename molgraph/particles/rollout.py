@@ -15,7 +15,7 @@ from torch import Tensor
 from molgraph.training.allocator import Growth
 
 from .dataset import state_at
-from .neighbors import NeighborList
+from .neighbors import Edges, NeighborList
 from .scenes import Scene
 from .simulator import Scale, Simulator
 from .space import Box
@@ -45,6 +45,9 @@ class Guard:
     """Largest depth behind a wall, in connectivity radii."""
     energy: float = 50.0
     """Largest kinetic energy, relative to that of the training data or of the first state, whichever is larger."""
+    crowding: float = 4.0
+    """Largest number of neighbours, relative to that of the first state or to 20, whichever is larger: particles that
+    fall into a heap have no volume any more, and memory for their edges ends before the rollout does."""
 
     def reason_to_stop(self, simulator: Simulator, start: ParticleState, state: ParticleState) -> str | None:
         """Why ``state`` is not acceptable, or None."""
@@ -62,6 +65,13 @@ class Guard:
         energy = float(mean_square_speed(state))
         if energy > self.energy * (typical + fall):
             return f"kinetic energy is {energy / (typical + fall):.3g} times what is usual"
+        return None
+
+    def reason_of_crowding(self, first: Edges, edges: Edges, particles: int) -> str | None:
+        """Why the neighbours of a frame are not acceptable, or None."""
+        usual, found = max(len(first.dst) / particles, 20), len(edges.dst) / particles
+        if found > self.crowding * usual:
+            return f"particles fall into a heap: {found:.0f} neighbours each, {usual:.0f} are usual"
         return None
 
 
@@ -99,14 +109,21 @@ def rollout(
     start = state
     neighbors = _neighbor_list(simulator, state, skin) if skin > 0 else None
     growth = Growth()
+
+    def find(state: ParticleState) -> Edges:
+        return neighbors.find(state.positions[:, -1]) if neighbors else simulator.find_edges(state)
+
+    first = edges = find(state)
     for step in range(steps):
         growth.check()  # what flows together has more edges in each step
-        edges = neighbors.find(state.positions[:, -1]) if neighbors else simulator.find_edges(state)
         following = simulator(state, edges)
         if truth is not None and step < truth.shape[1]:
             following = torch.where(state.kinematic[:, None], truth[:, step], following)
         advanced = state.advanced(following)
         reason = guard.reason_to_stop(simulator, start, advanced) if guard else None
+        if reason is None:
+            edges = find(advanced)
+            reason = guard.reason_of_crowding(first, edges, len(following)) if guard else None
         if reason:
             raise RolloutStopped(step, reason, state)
         state = advanced

@@ -73,6 +73,27 @@ def test_the_guard_stops_at_the_bad_frame_and_keeps_the_last_good_state(simulato
         assert torch.equal(stopped.value.state.positions[:, -1], seen[-1])
 
 
+def test_the_guard_stops_particles_that_fall_into_a_heap(scale, metadata):
+    class Gathers(FreeFlight):
+        """Draws all particles together by half of the way in each frame."""
+
+        def find_edges(self, state):
+            return state.edges(self.scale.radius)
+
+        def constrain(self, state, following):
+            return following.lerp(following.mean(0), 0.5)
+
+    lattice = torch.cartesian_prod(*[torch.linspace(0.05, 0.95, 20, dtype=torch.float64)] * 2)
+    positions = lattice[None].repeat(2, 1, 1).numpy()
+    state = state_from_positions(positions, np.full(400, 5), np.zeros(2), metadata, scale)
+    seen = []
+    with pytest.raises(RolloutStopped, match="heap: [0-9]+ neighbours each, [0-9]+ are usual") as stopped:
+        for frame in rollout(Gathers(scale), state, 10, guard=Guard(energy=1e9)):
+            seen.append(frame)
+    assert stopped.value.frame == len(seen) > 0
+    torch.testing.assert_close(stopped.value.state.positions[:, -1], seen[-1])
+
+
 def test_kinematic_particles_follow_the_given_path(simulator, make_state):
     state = make_state(species=(3, 5))
     path = state.positions[:, -1:] + torch.linspace(0, 0.1, 4)[None, :, None]
