@@ -64,6 +64,22 @@ def segment_mean(values: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
     return segment_sum(values, segment, offsets) / offsets.diff().clamp(min=1).unsqueeze(1)
 
 
+def segment_max(values: Tensor, offsets: Tensor) -> Tensor:
+    """Largest of the rows of each segment, without gradient.
+
+    Args:
+        values: ``[K, F]``, the rows of each segment side by side.
+        offsets: borders of the segments ``[S + 1]``.
+
+    Returns:
+        ``[S, F]``; an empty segment gives zeros.
+    """
+    if values.shape[0] == 0:
+        return values.new_zeros(offsets.shape[0] - 1, values.shape[1])
+    rows = torch.arange(values.shape[0], device=values.device)
+    return F.embedding_bag(rows, values.detach(), offsets, mode="max", include_last_offset=True)
+
+
 def segment_softmax(scores: Tensor, segment: Tensor, offsets: Tensor) -> Tensor:
     """Normalize scores within each segment, stable for scores of any size.
 

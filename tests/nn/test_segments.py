@@ -7,6 +7,7 @@ from molgraph.nn.segments import (
     gather_source,
     line_graph_sum,
     neighbor_sum,
+    segment_max,
     segment_mean,
     segment_softmax,
     segment_sum,
@@ -43,6 +44,16 @@ def test_sums_equal_a_plain_loop_and_an_empty_segment_is_zero(name):
     torch.testing.assert_close(segment_mean(values, segment, offsets), loop / counts)
     added = torch.zeros(COUNT, 3, dtype=torch.float64).index_add(0, segment, values)
     torch.testing.assert_close(segment_sum(values, segment, offsets), added)
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_the_largest_row_equals_a_plain_loop_and_an_empty_segment_is_zero(name):
+    segment, offsets = segments(name)
+    values = rows(len(segment))
+    none = torch.zeros(3, dtype=torch.float64)
+    loop = [values[segment == number] for number in range(COUNT)]
+    expected = torch.stack([part.amax(0) if len(part) else none for part in loop])
+    torch.testing.assert_close(segment_max(values, offsets), expected.detach())
 
 
 @pytest.mark.parametrize("name", SEGMENTS)
