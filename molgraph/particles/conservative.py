@@ -1,6 +1,6 @@
 """A simulator that keeps momentum: gravity is given, pair forces are equal and opposite, walls act only nearby.
 
-state -> features without absolute place or velocity -> blocks -> pair forces + wall forces + gravity
+state -> features without absolute place or velocity -> blocks -> pair forces + pushes of bodies in touch + gravity
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ from torch import Tensor, nn
 
 from molgraph.nn.segments import segment_sum
 
+from .contact import Contact, find_contact
 from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
 from .neighbors import Edges
 from .simulator import Scale, Simulator
-from .space import Box
 from .state import ParticleState
 
 
 class ConservativeSimulator(Simulator):
-    """Message passing whose accelerations are gravity, antisymmetric pair forces, and forces of near walls.
+    """Message passing whose accelerations are gravity, antisymmetric pair forces, and what walls do to a body.
 
-    The acceleration of particle ``i`` is ``g + Σⱼ Fᵢⱼ + Σ_w gate(d_w) f_w`` with ``Fᵢⱼ = -Fⱼᵢ``, so that the momentum
-    of particles away from walls changes by gravity alone, exactly (all particles have the same mass). Features are
-    relative positions and velocities and past accelerations without gravity: far from walls the motion does not depend
-    on where the particles are nor on how fast all of them move. Walls are signed distances to the flat walls of the
-    box; ``gate`` falls to 0 at the connectivity radius. Next positions never lie behind a wall.
+    The acceleration of particle ``i`` is ``g + Σⱼ Fᵢⱼ + cᵢ fᵢ`` with ``Fᵢⱼ = -Fⱼᵢ`` and ``cᵢ = 0`` for a body that
+    touches nothing, so that the momentum of bodies in flight changes by gravity alone, exactly (all particles have the
+    same mass). Features are relative positions and velocities and past accelerations without gravity: in flight the
+    motion does not depend on where a body is nor on how fast it moves. Next positions never lie behind a wall.
 
     A pair force is a learned multiple of the direction of the pair, of its relative velocities, and a free vector:
     pressure and attraction act along the first, friction along the second, so that directions need not be learned.
 
-    A body that rests on something feels much the same in the next frame as in the last ones, which pair forces within
-    a few neighbours find hard to say. So where a chain of neighbours leads to a wall or an obstacle, a learned share of
-    the past accelerations is added. Bodies that touch nothing have none, and their momentum stays exact. The same
-    holds for a fluid that fills a periodic box, whose pressure comes from afar; there the mean is taken away again.
+    A body that hits or rests on something is pushed as a whole, within a frame: the pressure at its foot carries all
+    that is above, and is hard to say with pair forces, whose sums would have to cancel from one layer to the next. So
+    the particles of such a body know how near it is to each wall, how fast they move towards it, and have an
+    acceleration ``fᵢ`` of their own, a free vector plus shares of their velocity and of their past accelerations; ``cᵢ``
+    is 0 at the radius and 1 at three quarters of it (see :class:`~molgraph.particles.contact.Contact`). A fluid that
+    fills a periodic box has such accelerations as well, its pressure comes from afar; there their mean is taken away.
 
     Args:
         scale: sizes, units and types of the data.
@@ -48,14 +49,13 @@ class ConservativeSimulator(Simulator):
         super().__init__(scale)
         dim, history = scale.dim, scale.history
         self.embedding = nn.Embedding(len(scale.species), embedding)
-        walls = 2 * dim
-        inputs = (history - 1) * dim + walls * (1 + history + 2 * RADIAL) + embedding
+        walls, moments = 2 * dim, 1 + 2 * dim + 2 * dim**2
+        inputs = (history - 1) * dim + walls * (history + 4 * (1 + RADIAL)) + 1 + moments + embedding
         self.encode_nodes = latent_mlp(inputs, width, "silu")
         self.encode_edges = latent_mlp(dim + 1 + RADIAL + history * dim, width, "silu")
         self.blocks = nn.ModuleList(InteractionBlock(width, "silu") for _ in range(blocks))
-        self.decode_pairs = decoder_mlp(width, width, dim + 1 + history, "silu")
-        self.decode_walls = decoder_mlp(width, width, walls, "silu")
-        self.decode_echo = decoder_mlp(width, width, history - 1, "silu") if history > 1 else None
+        self.decode_pairs = still(decoder_mlp(width, width, dim + 1 + history, "silu"))
+        self.decode_body = still(decoder_mlp(width, width, 2 * dim + history - 1, "silu"))
         self.register_buffer("unit", self.acceleration_std.square().mean().sqrt(), persistent=False)
         self.register_buffer("speed", self.velocity_std.square().mean().sqrt(), persistent=False)
 
@@ -66,45 +66,47 @@ class ConservativeSimulator(Simulator):
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
         """``[N, D]``: acceleration less gravity, over its spread."""
         velocities = state.velocities
-        gates, normals = wall_gates(state.positions[:, -1], state.box, self.scale.radius)
         vector, relative = self.pair_vectors(state, velocities, edges)
-        nodes = self.encode_nodes(self.node_features(state, velocities, gates, normals))
-        links = self.encode_edges(edge_features(vector, relative))
+        contact = find_contact(state, vector, edges, self.scale.radius)
+        nodes = torch.cat(
+            [self.node_features(state, velocities, contact), local_moments(vector, relative[:, -1], edges)], dim=1
+        )
+        nodes, links = self.encode_nodes(nodes), self.encode_edges(edge_features(vector, relative))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
-        wall_forces = (gates.to(nodes.dtype) * self.decode_walls(nodes)) @ normals.to(nodes.dtype)
-        forces = self.pair_forces(vector, relative, links, edges) + wall_forces
-        if self.decode_echo is None:
-            return forces
-        echo = (self.decode_echo(nodes)[:, :, None] * self.felt(state, velocities)).sum(1)
+        forces, pushes = self.pair_forces(vector, relative, links, edges), self.pushes(state, velocities, nodes)
         if all(state.box.periodic):
-            return forces + echo - mean_of_graphs(echo, state)
-        return forces + support(gates, state.kinematic, edges, SUPPORT_ROUNDS).to(nodes.dtype) * echo
+            return forces + pushes - mean_of_graphs(pushes, state)
+        return forces + contact.touch.to(nodes.dtype) * pushes
 
     def pair_forces(self, vector: Tensor, relative: Tensor, links: Tensor, edges: Edges) -> Tensor:
         """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
         axis = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-6)
         free, along = self.decode_pairs(links).split([self.scale.dim, 1 + self.scale.history], dim=1)
         forces = free + (along[:, :, None] * torch.cat([axis[:, None], relative], dim=1)).sum(1)
-        fade = (1 - vector.square().sum(1, keepdim=True)).clamp(min=0)  # forces end smoothly at the radius
-        return segment_sum(fade * (forces - forces[edges.reverse]), edges.dst, edges.offsets)
+        return segment_sum(fade(vector) * (forces - forces[edges.reverse]), edges.dst, edges.offsets)
+
+    def pushes(self, state: ParticleState, velocities: Tensor, nodes: Tensor) -> Tensor:
+        """The accelerations ``fᵢ`` ``[N, D]`` of particles whose body is held or hit."""
+        dim, past = self.scale.dim, self.scale.history - 1
+        free, share, echo = self.decode_body(nodes).split([dim, dim, past], dim=1)
+        moving = ((velocities[:, -1] + state.gravity) / self.speed).to(free.dtype)
+        return free + share * moving + (echo[:, :, None] * self.felt(state, velocities)).sum(1)
 
     def felt(self, state: ParticleState, velocities: Tensor) -> Tensor:
         """Past accelerations without gravity ``[N, H - 1, D]``: what a particle felt of others and of walls."""
         felt = (velocities[:, 1:] - velocities[:, :-1] - state.gravity[:, None]) / self.unit
         return felt.to(self.unit.dtype)
 
-    def node_features(self, state: ParticleState, velocities: Tensor, gates: Tensor, normals: Tensor) -> Tensor:
-        """Past accelerations without gravity, nearness of walls, velocities towards near walls, type embedding.
+    def node_features(self, state: ParticleState, velocities: Tensor, contact: Contact) -> Tensor:
+        """Past accelerations without gravity, nearness of walls, velocities towards walls in touch, type embedding.
 
         A wall is met within a fraction of a frame, so its distance is seen sharply: now, and where free flight leads.
         """
-        felt = self.felt(state, velocities)
-        towards = gates[:, :, None] * (normals @ velocities.transpose(1, 2)) / self.speed  # [N, W, H]
-        flown = state.positions[:, -1] + velocities[:, -1] + state.gravity
-        ahead, _ = wall_gates(flown, state.box, self.scale.radius)
-        distances = [radial_basis(1 - gate.sqrt()[:, :, None]).flatten(1) for gate in (gates, ahead)]
-        features = torch.cat([felt.flatten(1), gates, towards.flatten(1), *distances], dim=1).to(self.unit.dtype)
-        return torch.cat([features, self.embedding(state.species)], dim=1)
+        near = torch.cat([contact.own, contact.body], dim=1).flatten(1)
+        towards = contact.walls[:, :, None] * (contact.normals @ velocities.transpose(1, 2)) / self.speed  # [N, W, H]
+        features = [self.felt(state, velocities).flatten(1), near, radial_basis(1 - near[:, :, None]).flatten(1)]
+        features += [towards.flatten(1), contact.obstacle, self.embedding(state.species)]
+        return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=1)
 
     def pair_vectors(self, state: ParticleState, velocities: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """Relative position over radius ``[E, D]``, relative velocities over their spread ``[E, H, D]``."""
@@ -126,16 +128,11 @@ class ConservativeSimulator(Simulator):
         return state.box.clamp(following)
 
 
-SUPPORT_ROUNDS = 16
-"""How far along chains of neighbours the touch of a wall is known."""
-
-
-def support(gates: Tensor, kinematic: Tensor, edges: Edges, rounds: int) -> Tensor:
-    """Whether at most ``rounds`` edges lead from each particle to one near a wall or to a kinematic one, ``[N, 1]``."""
-    touched = ((gates > 0).any(dim=1) | kinematic).to(torch.uint8)
-    for _ in range(rounds):
-        touched = touched.scatter_reduce(0, edges.dst, touched[edges.src], "amax")
-    return touched[:, None]
+def still(decoder: nn.Sequential) -> nn.Sequential:
+    """The decoder with an output of zero: a simulator that has learned nothing lets particles fly freely."""
+    for parameter in decoder[-1].parameters():
+        nn.init.zeros_(parameter)
+    return decoder
 
 
 def mean_of_graphs(values: Tensor, state: ParticleState) -> Tensor:
@@ -150,18 +147,23 @@ def edge_features(vector: Tensor, relative: Tensor) -> Tensor:
     return torch.cat([vector, length, radial_basis(length), relative.flatten(1)], dim=1)
 
 
-def wall_gates(positions: Tensor, box: Box, radius: float) -> tuple[Tensor, Tensor]:
-    """How near each wall is to each of the positions ``[N, D]``, and which way it faces.
+def fade(vector: Tensor) -> Tensor:
+    """Weight of each pair ``[E, 1]``: 1 at one point, smoothly 0 at the radius."""
+    return (1 - vector.square().sum(1, keepdim=True)).clamp(min=0)
 
-    Returns:
-        Gates ``[N, 2 D]``, 1 at the wall and smoothly 0 at the radius and without a wall; inward normals ``[2 D, D]``.
+
+def local_moments(vector: Tensor, relative: Tensor, edges: Edges) -> Tensor:
+    """Density, its slope and anisotropy, mean relative velocity and velocity gradient around each particle.
+
+    Sums over neighbours of ``1, x, x ⊗ x, v, v ⊗ x``, faded out towards the radius: ``[N, 1 + 2 D + 2 D²]``, about 1.
     """
-    nearness = positions.new_zeros(len(positions), 2 * box.dim)
-    for axis, place, sign in box.walls:
-        column = axis if sign > 0 else box.dim + axis
-        nearness[:, column] = (1 - sign * (positions[:, axis] - place) / radius).clamp(0, 2)
-    identity = torch.eye(box.dim, dtype=positions.dtype, device=positions.device)
-    return nearness.square(), torch.cat([identity, -identity])
+    products = [(a[:, :, None] * vector[:, None]).flatten(1) for a in (vector, relative)]
+    terms = torch.cat([torch.ones_like(vector[:, :1]), vector, products[0], relative, products[1]], dim=1)
+    return segment_sum(fade(vector) * terms, edges.dst, edges.offsets) / MOMENT
+
+
+MOMENT = 5.0
+"""Half the sum of the weights of about 20 neighbours."""
 
 
 RADIAL = 8

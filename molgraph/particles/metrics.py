@@ -43,7 +43,9 @@ def kinetic_energy(positions: np.ndarray, box: Box) -> np.ndarray:
 
 
 def momentum_drift(positions: np.ndarray, gravity: np.ndarray, box: Box, radius: float) -> float:
-    """Acceleration of the centre of mass beyond gravity, over gravity, in the frames with no particle near a wall.
+    """Acceleration of the centre of mass beyond gravity, over gravity, in the frames that no wall can have changed.
+
+    These are the frames in which no particle is near a wall, neither now nor where free flight would lead it.
 
     Args:
         positions: ``[T, N, D]``; float64, or rounding is all that is measured.
@@ -54,9 +56,11 @@ def momentum_drift(positions: np.ndarray, gravity: np.ndarray, box: Box, radius:
     Returns:
         The largest over those frames; nan if there is none, 0 where nothing accelerates.
     """
-    acceleration = np.diff(velocities(positions, box), axis=0)  # of frames 1 .. T - 2
-    middle = torch.from_numpy(positions[1:-1].astype(np.float64))
-    near = np.array([bool((box.wall_distances(frame) < radius).any()) for frame in middle])
+    speeds = velocities(positions, box)
+    acceleration = np.diff(speeds, axis=0)  # of frames 1 .. T - 2
+    middle = positions[1:-1].astype(np.float64)
+    frames = torch.from_numpy(np.concatenate([middle, middle + speeds[:-1] + gravity], axis=1))
+    near = np.array([bool((box.wall_distances(frame) < radius).any()) for frame in frames])
     unit = float(np.linalg.norm(gravity)) or float(acceleration.std()) or 1.0
     drift = np.linalg.norm(acceleration.mean(axis=1) - gravity, axis=1) / unit
     return float(drift[~near].max()) if (~near).any() else float("nan")

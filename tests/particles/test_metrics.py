@@ -52,6 +52,10 @@ def test_free_fall_has_no_momentum_drift_and_a_push_has():
     assert momentum_drift(fall, gravity, WALLS, 0.1) < 1e-9
     assert momentum_drift(start + 0.6 * time**2 * gravity, gravity, WALLS, 0.1) == pytest.approx(0.2, rel=1e-6)
     assert np.isnan(momentum_drift(fall, gravity, WALLS, 0.5))
+    # a body that flies into the wall within the next frame may stop there
+    fast = np.concatenate([start, start - [0, 0.4], start - [0, 0.4], start - [0, 0.4]])
+    assert momentum_drift(fast, np.zeros(2), Box((0, -0.2), (1, 1)), 0.15) == 0
+    assert momentum_drift(fast, np.zeros(2), Box((0, -1), (1, 1)), 0.15) > 0
     still = np.broadcast_to(start, fall.shape)
     assert momentum_drift(still, np.zeros(2), WALLS, 0.1) == 0
 

@@ -13,14 +13,22 @@ from molgraph.particles.state import integrate, inverse_integrate, stack_states
 
 @pytest.fixture(params=[GNS, ConservativeSimulator])
 def simulator(request, scale):
-    torch.manual_seed(0)
-    return request.param(scale, width=16, blocks=2).eval()
+    return spoken(request.param, scale, 2)
 
 
 @pytest.fixture
 def conservative(scale):
+    return spoken(ConservativeSimulator, scale, 3)
+
+
+def spoken(model, scale, blocks):
+    """A model whose decoders say something: those of the conservative one start at zero."""
     torch.manual_seed(0)
-    return ConservativeSimulator(scale, width=16, blocks=3).eval()
+    simulator = model(scale, width=16, blocks=blocks).eval()
+    for parameter in simulator.parameters():
+        if not parameter.any() and parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return simulator
 
 
 def test_the_target_is_the_exact_inverse_of_the_integrator(make_state):
@@ -84,6 +92,24 @@ def test_moving_everything_along_a_period_changes_nothing(simulator, make_state)
 def test_a_type_that_training_has_not_seen_is_named(make_state):
     with pytest.raises(ValueError, match="type 7"):
         make_state(species=(7,))
+
+
+def test_an_untrained_conservative_simulator_lets_particles_fly_freely(scale, make_state):
+    state = make_state()
+    acceleration = ConservativeSimulator(scale, 16, 2).acceleration(state)
+    torch.testing.assert_close(acceleration, state.gravity)
+
+
+def test_a_wall_under_the_foot_of_a_body_moves_its_top_and_no_other_body(conservative, make_state):
+    state = make_state(24, inside=0.45, dtype=torch.float64)
+    height = 0.05 + 0.15 * torch.arange(12.0, dtype=torch.float64)  # twelve particles, neighbours 0.15 apart
+    column = torch.stack([torch.full_like(height, 0.5), height], dim=1)
+    places = torch.cat([column, column + torch.tensor([1.0, 0.5])])
+    state = replace(state, positions=places[:, None].expand(-1, 4, -1), box=Box((-9, 0), (9, 9)))
+    high = replace(state, box=Box((-9, -9), (9, 9)))
+    change = (conservative.acceleration(state) - conservative.acceleration(high)).norm(dim=1)
+    assert change[:12].min() > 1e-7  # the top is eleven neighbours away, beyond the three blocks
+    assert change[12:].max() == 0
 
 
 def test_pair_forces_are_equal_and_opposite(conservative, make_state):
