@@ -31,9 +31,10 @@ class ConservativeSimulator(Simulator):
     A body that hits or rests on something is pushed as a whole, within a frame: the pressure at its foot carries all
     that is above, and is hard to say with pair forces, whose sums would have to cancel from one layer to the next. So
     the particles of such a body know how near it is to each wall, how fast they move towards it, and have an
-    acceleration ``fᵢ`` of their own, a free vector plus shares of their velocity and of their past accelerations; ``cᵢ``
-    is 0 at the radius and 1 at three quarters of it (see :class:`~molgraph.particles.contact.Contact`). A fluid that
-    fills a periodic box has such accelerations as well, its pressure comes from afar; there their mean is taken away.
+    acceleration ``fᵢ`` of their own: a free vector plus shares of their velocity and of their past accelerations.
+    ``cᵢ`` is 0 at the radius and 1 at three quarters of it (see :class:`~molgraph.particles.contact.Contact`). A fluid
+    that fills a periodic box has such accelerations as well, for its pressure comes from afar; there their mean is
+    taken away.
 
     Args:
         scale: sizes, units and types of the data.

@@ -15,9 +15,11 @@ CONF = next(path for path in (Path(__file__).parents[1] / "conf", Path(__file__)
 
 @dataclass
 class OptimizerConfig:
-    """AdamW with linear warm-up and cosine decay.
+    """AdamW or Muon, with linear warm-up and cosine decay.
 
     Attributes:
+        name: ``adamw``, or ``muon``: orthogonalized momentum for the matrices of hidden layers, AdamW for the rest.
+            Muon needs PyTorch 2.9.
         learning_rate: peak learning rate.
         final_learning_rate: learning rate at the last step, as a fraction of the peak.
         weight_decay: decoupled weight decay, on matrices only (not on biases, norms and scalars).
@@ -25,6 +27,7 @@ class OptimizerConfig:
         clip: largest global gradient norm; 0 turns clipping off.
     """
 
+    name: str = "adamw"
     learning_rate: float = 1e-3
     final_learning_rate: float = 0.01
     weight_decay: float = 1e-5

@@ -1,6 +1,8 @@
-"""Parameters to an optimizer and a learning rate for each step: AdamW, linear warm-up, cosine decay."""
+"""Parameters to an optimizer and a learning rate for each step: AdamW or Muon, linear warm-up, cosine decay."""
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,15 +10,73 @@ from torch import nn
 from molgraph.training.config import OptimizerConfig
 
 
-def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Return fused AdamW (Loshchilov & Hutter, ICLR 2019) with weight decay on matrices alone."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Return the optimizer that the configuration names; weights decay on matrices alone.
+
+    ``adamw`` is fused AdamW (Loshchilov & Hutter, ICLR 2019). ``muon`` is Muon (Jordan et al. 2024) for the matrices of
+    linear layers with at least ``SQUARE`` rows and columns, and AdamW for all else, at the same learning rate: Muon's
+    updates are scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982).
+
+    Raises:
+        ValueError: an unknown name, or Muon where PyTorch does not have it.
+    """
+    if config.name == "adamw":
+        return _adamw(module.parameters(), config)
+    if config.name != "muon":
+        raise ValueError(f"trainer.optimizer.name is {config.name!r}; there are adamw and muon")
+    if not hasattr(torch.optim, "Muon"):
+        raise ValueError(f"Muon needs PyTorch 2.9, this is {torch.__version__}; use trainer.optimizer.name=adamw")
+    layers = [m.weight for m in module.modules() if isinstance(m, nn.Linear) and min(m.weight.shape) >= SQUARE]
+    matrices = [weight for weight in layers if weight.requires_grad]
+    chosen = set(map(id, matrices))
+    rest = _adamw([p for p in module.parameters() if id(p) not in chosen], config)
+    if not matrices:
+        return rest
+    muon = torch.optim.Muon(
+        matrices, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+    return Together(rest, muon)
+
+
+SQUARE = 16
+"""Rows and columns from which on a matrix has directions to balance; below, it reads or writes a few numbers."""
+
+
+def _adamw(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.AdamW:
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.learning_rate, fused=True)
+
+
+class Together(torch.optim.Optimizer):
+    """Several optimizers, each with parameters of its own, that step as one.
+
+    Args:
+        parts: the optimizers.
+    """
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+        # the same dictionaries as in the parts: a learning rate that is set here is set there
+        super().__init__([group for part in parts for group in part.param_groups], {})
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Step with each part."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each part."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore each part."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:

@@ -87,7 +87,7 @@ def test_the_guard_stops_particles_that_fall_into_a_heap(scale, metadata):
     positions = lattice[None].repeat(2, 1, 1).numpy()
     state = state_from_positions(positions, np.full(400, 5), np.zeros(2), metadata, scale)
     seen = []
-    with pytest.raises(RolloutStopped, match="heap: [0-9]+ neighbours each, [0-9]+ are usual") as stopped:
+    with pytest.raises(RolloutStopped, match=r"heap: \d+ neighbours each, \d+ are usual") as stopped:
         for frame in rollout(Gathers(scale), state, 10, guard=Guard(energy=1e9)):
             seen.append(frame)
     assert stopped.value.frame == len(seen) > 0

@@ -1,13 +1,9 @@
 import json
-import math
 
 import pytest
-import torch
 from rich.console import Console
 
-from molgraph.training.config import OptimizerConfig
 from molgraph.training.loggers import CSVLogger, ProgressLine, WandbLogger
-from molgraph.training.optim import build_optimizer, learning_rate
 
 
 def test_metrics_are_lines_and_those_after_the_checkpoint_go(tmp_path):
@@ -50,25 +46,6 @@ def test_a_terminal_shows_a_bar(tmp_path):
         line.bar.refresh()
         line.close()
     assert "50/100" in (tmp_path / "out.txt").read_text()
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3, 10, 1000])
-def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine(steps):
-    config = OptimizerConfig(learning_rate=2.0, final_learning_rate=0.1, warmup=0.2)
-    rates = [learning_rate(step, steps, config) for step in range(steps)]
-    assert all(0 < rate <= 2.0 for rate in rates)
-    top = rates.index(max(rates))
-    assert rates[: top + 1] == sorted(rates[: top + 1])
-    assert rates[top:] == sorted(rates[top:], reverse=True)
-    if steps == 1000:
-        assert (top, rates[-1]) == (pytest.approx(199, abs=1), pytest.approx(0.2))
-        assert rates[600] == pytest.approx(0.2 + 1.8 * 0.5 * (1 + math.cos(math.pi * 400 / 799)))
-
-
-def test_only_matrices_decay():
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-    groups = build_optimizer(model, OptimizerConfig(weight_decay=0.1)).param_groups
-    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
 
 
 def test_rows_are_plain_numbers(tmp_path):
