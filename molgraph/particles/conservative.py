@@ -124,6 +124,11 @@ class ConservativeSimulator(Simulator):
         """Times the spread, plus gravity."""
         return normalized * self.unit + state.gravity
 
+    @property
+    def spread(self) -> Tensor:
+        """That of all axes together."""
+        return self.unit
+
     def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
         """No particle ends a frame behind a wall."""
         return state.box.clamp(following)

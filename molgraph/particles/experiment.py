@@ -56,6 +56,7 @@ class WindowConfig:
     reflect: bool = True
     unrolls: tuple[float, ...] = (1.0,)
     unroll_from: int = 0
+    through_time: bool = False
     emphasis: float = 0.0
     validation_steps: int = 60
     validation_starts: int = 2
@@ -109,7 +110,7 @@ class SimulationExperiment(Experiment):
         seen = [trajectory.positions for trajectory in self.trajectories["train"]]
         relative = relative_motion(seen, self.radius, self.metadata.box)
         self.scale = Scale.of(self.metadata, self.radius, self.space.history, noise, types, relative)
-        self.task = SimulationTask(instantiate(model, scale=self.scale), noise)
+        self.task = SimulationTask(instantiate(model, scale=self.scale), noise, self.windows.through_time)
         self.train = TrainingWindows(
             self._frames("train"),
             self.windows.batch_size,

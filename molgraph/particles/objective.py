@@ -34,6 +34,16 @@ def random_walk_noise(state: ParticleState, spread: float) -> ParticleState:
     return replace(state, positions=state.box.wrap(state.positions + shift))
 
 
+def mean_huber(error: Tensor, moving: Tensor) -> Tensor:
+    """Mean over the ``moving`` particles ``[N]`` of the Huber loss of ``error`` ``[N, D]``, summed over axes.
+
+    Squared up to two spreads, linear beyond: a few impacts would otherwise outshout everything that flows.
+    """
+    loss = 2 * F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=2.0)
+    counted = moving.to(loss.dtype)
+    return (loss.sum(1) * counted).sum() / counted.sum().clamp(min=1)
+
+
 def take_step(simulator: Simulator, state: ParticleState, truth: Tensor) -> ParticleState:
     """One step of the simulator; kinematic particles go where ``truth`` ``[N, D]`` has them."""
     following = simulator(state)
@@ -49,19 +59,24 @@ class SimulationTask(Task):
     Args:
         simulator: the model.
         noise: spread of the velocity noise in length per frame.
+        through_time: learn windows of several frames from the error after each of them, with gradients through all
+            steps; otherwise only the last step is learned (pushforward).
     """
 
     simulator: Simulator
     monitor = "rollout_error"
     mode = "min"
 
-    def __init__(self, simulator: Simulator, noise: float) -> None:
+    def __init__(self, simulator: Simulator, noise: float, through_time: bool = False) -> None:
         super().__init__()
         self.simulator = simulator
         self.noise = noise
+        self.through_time = through_time
 
     def loss(self, batch: Window) -> Tensor:
-        """Mean over moving particles of the Huber error of the normalized acceleration, summed over axes."""
+        """Mean over moving particles of the Huber error in normalized accelerations, summed over axes."""
+        if batch.future.shape[1] > 1 and self.through_time:
+            return self._rollout_loss(batch)
         state, steps = batch.state, batch.future.shape[1]
         if steps == 1:
             state = random_walk_noise(state, self.noise)
@@ -71,10 +86,19 @@ class SimulationTask(Task):
         edges = self.simulator.find_edges(state)
         predicted = self.simulator.normalized_acceleration(state, edges)
         target = self.simulator.normalize(state, self.target(batch, state)).to(predicted.dtype)
-        moving = (~state.kinematic).to(predicted.dtype)
-        # squared up to two spreads, linear beyond: a few impacts would otherwise outshout everything that flows
-        error = 2 * F.huber_loss(predicted, target, reduction="none", delta=2.0)
-        return (error.sum(1) * moving).sum() / moving.sum().clamp(min=1)
+        return mean_huber(predicted - target, ~state.kinematic)
+
+    def _rollout_loss(self, batch: Window) -> Tensor:
+        """Errors of a rollout, each over what random accelerations of one spread add up to by then."""
+        state = random_walk_noise(batch.state, self.noise)
+        shift = state.box.displacement(state.positions[:, -1], batch.state.positions[:, -1])
+        losses = []
+        for step in range(batch.future.shape[1]):
+            state = take_step(self.simulator, state, batch.future[:, step])
+            # as after one step, the noise in velocities is to be corrected and that in places is not
+            apart = state.box.displacement(state.positions[:, -1], batch.future[:, step]) - shift
+            losses.append(mean_huber(apart / self.simulator.spread / (step + 1) ** 1.5, ~state.kinematic))
+        return torch.stack(losses).mean()
 
     def target(self, batch: Window, state: ParticleState) -> Tensor:
         """The acceleration ``[N, D]`` from ``state`` to the last future frame, in length per frame squared."""

@@ -107,6 +107,11 @@ class Simulator(nn.Module, ABC):
     def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
         """The inverse of :meth:`normalize`."""
 
+    @property
+    def spread(self) -> Tensor:
+        """What :meth:`normalize` divides by, in length per frame squared."""
+        return self.acceleration_std
+
     def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
         """Last word on the next positions ``[N, D]``; a model without constraints returns them unchanged."""
         return following

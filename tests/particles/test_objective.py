@@ -6,6 +6,7 @@ import torch
 
 from molgraph.particles.conservative import ConservativeSimulator
 from molgraph.particles.dataset import Frames, TrainingWindows, ValidationWindows, Window, mirrored
+from molgraph.particles.evaluation import FreeFlight
 from molgraph.particles.objective import SimulationTask, random_walk_noise
 from molgraph.particles.simulator import GNS
 from molgraph.particles.space import Box
@@ -77,6 +78,41 @@ def test_the_pushforward_learns_from_the_state_that_the_model_itself_reaches(sca
     assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
     perfect = frames.window(0, 2, 1)
     assert not torch.equal(loss, task.loss(perfect))
+
+
+def test_through_time_the_errors_of_all_steps_count_and_have_gradients(scale, frames):
+    class Pushes(FreeFlight):
+        """Free flight with a constant acceleration too much."""
+
+        def __init__(self, scale):
+            super().__init__(scale)
+            self.push = torch.nn.Parameter(torch.tensor([2e-4, -1e-4], dtype=torch.float64))
+
+        def normalized_acceleration(self, state, edges):
+            return state.gravity + self.push
+
+    frames = replace(frames, dtype=torch.float64)
+    state = replace(frames.window(0, 0, 1).state, kinematic=torch.zeros(12, dtype=torch.bool))
+    flight = [state]
+    for _ in range(3):
+        flight.append(flight[-1].advanced(integrate(flight[-1], flight[-1].gravity)))
+    window = Window(state, torch.stack([f.positions[:, -1] for f in flight[1:]], dim=1))
+    task = SimulationTask(Pushes(scale), 0.0, through_time=True)
+    loss = task.loss(window)
+    loss.backward()
+    push, spread = task.simulator.push.detach(), task.simulator.spread
+    off = [k * (k + 1) / 2 / k**1.5 / spread for k in (1, 2, 3)]  # constant acceleration, in the units of each step
+    assert float(loss.detach()) == pytest.approx(float(sum((f * push).square().sum() for f in off) / 3))
+    torch.testing.assert_close(task.simulator.push.grad, sum(2 * f.square() * push for f in off) / 3)
+
+
+def test_through_time_one_step_is_the_plain_loss(scale, frames):
+    window = frames.window(0, 0, 1)
+    task = SimulationTask(GNS(scale, 8, 1), 0.01, through_time=True)
+    torch.manual_seed(0)
+    plain = task.loss(window)
+    torch.manual_seed(0)
+    torch.testing.assert_close(task._rollout_loss(window), plain, rtol=1e-3, atol=1e-6)
 
 
 def test_an_epoch_is_a_function_of_its_number(frames):
