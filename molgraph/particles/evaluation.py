@@ -107,7 +107,10 @@ def milliseconds(simulator: Simulator, window: Window, steps: int) -> float:
 
 
 def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int) -> dict[str, float]:
-    """Squared error after 1, 5, 20 and 100 steps, over rollouts from ``starts`` places along each trajectory."""
+    """Squared error after 1, 5, 20 and 100 steps, over rollouts from ``starts`` places along each trajectory.
+
+    Fewer places where they would be less than ``APART`` frames from each other: they would measure the same.
+    """
     horizons = [n for n in HORIZONS if n <= longest]
     if not horizons:
         return {}
@@ -117,8 +120,10 @@ def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int
         if f"mse_{horizon}" in values:
             continue
         reach = max(n for n in horizons if n <= max(20, horizon))
+        room = min(frames.starts(number, reach) for number in range(len(frames.trajectories)))
+        places = min(starts, 1 + (room - 1) // APART)
         collected = []
-        for window in ValidationWindows(frames, reach, starts).epoch(0):
+        for window in ValidationWindows(frames, reach, places).epoch(0):
             moved = window.to(device)
             moving = ~window.state.kinematic.numpy()
             rolled = torch.stack(list(rollout(simulator, moved.state, reach, moved.future)), dim=0).cpu().numpy()
@@ -127,6 +132,10 @@ def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int
         errors = horizon_errors(np.mean(collected, axis=0), horizons)
         values |= {k: v for k, v in errors.items() if k.startswith("mse_") and k[4:].isdigit() and k not in values}
     return values
+
+
+APART = 10
+"""Least number of frames between the places."""
 
 
 def compare(state: ParticleState, predicted: np.ndarray, truth: np.ndarray, radius: float) -> dict[str, float]:
