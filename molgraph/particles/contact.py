@@ -62,7 +62,7 @@ def find_contact(state: ParticleState, vector: Tensor, edges: Edges, radius: flo
     own = torch.stack([nearness(place, state.box, radius) for place in (now, now + fall)], dim=1)
     known = torch.cat([own.flatten(1), state.kinematic[:, None].to(own.dtype)], dim=1)
     bond = (4 * (1 - vector.to(own.dtype).square().sum(1, keepdim=True))).clamp(0, 1)  # breaks smoothly at the radius
-    for _ in range(CHAIN if state.box.walls else 0):
+    for _ in range(CHAIN if bool(known.any()) else 0):
         known = torch.maximum(known, segment_max(bond * known[edges.src], edges.offsets))
     identity = torch.eye(state.box.dim, dtype=own.dtype, device=own.device)
     return Contact(own, known[:, :-1].view_as(own), known[:, -1:], torch.cat([identity, -identity]))

@@ -59,8 +59,9 @@ def test_a_wall_is_met_where_free_flight_leads(contact_of):
     assert contact_of([[4, 0.3], [4, 0.45]], velocity=(0, 0.25)).touch.max() == 0
 
 
-def test_obstacles_are_met_through_neighbours(contact_of):
-    found = contact_of([[4, 4], [4.15, 4], [4.3, 4], [6, 4]], kinematic=[0])
+@pytest.mark.parametrize("box", [ROOM, Box.open(2)])
+def test_obstacles_are_met_through_neighbours(contact_of, box):
+    found = contact_of([[4, 4], [4.15, 4], [4.3, 4], [6, 4]], kinematic=[0], box=box)
     assert found.obstacle[:, 0].tolist() == [1, 1, 1, 0]
 
 
