@@ -12,7 +12,7 @@ from molgraph.nn.segments import segment_sum
 
 from .contact import Contact, find_contact
 from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
-from .neighbors import Edges
+from .neighbors import Edges, fade
 from .simulator import Scale, Simulator
 from .state import ParticleState
 
@@ -69,10 +69,9 @@ class ConservativeSimulator(Simulator):
         velocities = state.velocities
         vector, relative = self.pair_vectors(state, velocities, edges)
         contact = find_contact(state, vector, edges, self.scale.radius)
-        nodes = torch.cat(
-            [self.node_features(state, velocities, contact), local_moments(vector, relative[:, -1], edges)], dim=1
-        )
-        nodes, links = self.encode_nodes(nodes), self.encode_edges(edge_features(vector, relative))
+        moments = local_moments(vector, relative[:, -1], edges)
+        nodes = self.encode_nodes(self.node_features(state, velocities, contact, moments))
+        links = self.encode_edges(edge_features(vector, relative))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
         forces, pushes = self.pair_forces(vector, relative, links, edges), self.pushes(state, velocities, nodes)
         if all(state.box.periodic):
@@ -98,15 +97,15 @@ class ConservativeSimulator(Simulator):
         felt = (velocities[:, 1:] - velocities[:, :-1] - state.gravity[:, None]) / self.unit
         return felt.to(self.unit.dtype)
 
-    def node_features(self, state: ParticleState, velocities: Tensor, contact: Contact) -> Tensor:
-        """Past accelerations without gravity, nearness of walls, velocities towards walls in touch, type embedding.
+    def node_features(self, state: ParticleState, velocities: Tensor, contact: Contact, moments: Tensor) -> Tensor:
+        """Past accelerations without gravity, walls and velocities towards those in touch, type embedding, moments.
 
         A wall is met within a fraction of a frame, so its distance is seen sharply: now, and where free flight leads.
         """
         near = torch.cat([contact.own, contact.body], dim=1).flatten(1)
         towards = contact.walls[:, :, None] * (contact.normals @ velocities.transpose(1, 2)) / self.speed  # [N, W, H]
         features = [self.felt(state, velocities).flatten(1), near, radial_basis(1 - near[:, :, None]).flatten(1)]
-        features += [towards.flatten(1), contact.obstacle, self.embedding(state.species)]
+        features += [towards.flatten(1), contact.obstacle, self.embedding(state.species), moments]
         return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=1)
 
     def pair_vectors(self, state: ParticleState, velocities: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
@@ -116,13 +115,9 @@ class ConservativeSimulator(Simulator):
         relative = (velocities[edges.src] - velocities[edges.dst]) / self.scale.relative_std
         return vector.to(self.unit.dtype), relative.to(self.unit.dtype)
 
-    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
-        """Less gravity, over the spread of all axes together."""
-        return (acceleration - state.gravity) / self.unit
-
-    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
-        """Times the spread, plus gravity."""
-        return normalized * self.unit + state.gravity
+    def center(self, state: ParticleState) -> Tensor:
+        """Gravity."""
+        return state.gravity
 
     @property
     def spread(self) -> Tensor:
@@ -151,11 +146,6 @@ def edge_features(vector: Tensor, relative: Tensor) -> Tensor:
     """Relative position, its length, bumps over it, and relative velocities ``[E, D + 1 + RADIAL + H D]``."""
     length = vector.norm(dim=1, keepdim=True)
     return torch.cat([vector, length, radial_basis(length), relative.flatten(1)], dim=1)
-
-
-def fade(vector: Tensor) -> Tensor:
-    """Weight of each pair ``[E, 1]``: 1 at one point, smoothly 0 at the radius."""
-    return (1 - vector.square().sum(1, keepdim=True)).clamp(min=0)
 
 
 def local_moments(vector: Tensor, relative: Tensor, edges: Edges) -> Tensor:

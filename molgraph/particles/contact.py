@@ -12,7 +12,7 @@ from torch import Tensor
 
 from molgraph.nn.segments import segment_max
 
-from .neighbors import Edges
+from .neighbors import Edges, fade
 from .space import Box
 from .state import ParticleState
 
@@ -37,7 +37,7 @@ class Contact:
     @property
     def walls(self) -> Tensor:
         """How much each wall touches the body ``[N, W]``, from 0 at the radius to 1 at three quarters of it."""
-        return (4 * self.body.amax(1)).clamp(max=1)
+        return ramp(self.body.amax(1))
 
     @property
     def touch(self) -> Tensor:
@@ -61,11 +61,16 @@ def find_contact(state: ParticleState, vector: Tensor, edges: Edges, radius: flo
     now, fall = state.positions[:, -1], state.velocities[:, -1] + state.gravity
     own = torch.stack([nearness(place, state.box, radius) for place in (now, now + fall)], dim=1)
     known = torch.cat([own.flatten(1), state.kinematic[:, None].to(own.dtype)], dim=1)
-    bond = (4 * (1 - vector.to(own.dtype).square().sum(1, keepdim=True))).clamp(0, 1)  # breaks smoothly at the radius
+    bond = ramp(fade(vector.to(own.dtype)))  # breaks smoothly at the radius
     for _ in range(CHAIN if bool(known.any()) else 0):
         known = torch.maximum(known, segment_max(bond * known[edges.src], edges.offsets))
     identity = torch.eye(state.box.dim, dtype=own.dtype, device=own.device)
     return Contact(own, known[:, :-1].view_as(own), known[:, -1:], torch.cat([identity, -identity]))
+
+
+def ramp(value: Tensor) -> Tensor:
+    """From 0 at 0 to 1 at a quarter, and 1 beyond."""
+    return (4 * value).clamp(max=1)
 
 
 def nearness(positions: Tensor, box: Box, radius: float) -> Tensor:

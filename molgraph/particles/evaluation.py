@@ -41,16 +41,12 @@ class FreeFlight(Simulator):
         return Edges(none, none, none, len(state.positions))
 
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
-        """Gravity ``[N, D]``."""
+        """Nothing ``[N, D]`` beyond gravity."""
+        return torch.zeros_like(state.gravity)
+
+    def center(self, state: ParticleState) -> Tensor:
+        """Gravity."""
         return state.gravity
-
-    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
-        """Unchanged."""
-        return acceleration
-
-    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
-        """Unchanged."""
-        return normalized
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,11 @@ def _sorted_edges(dst: Tensor, src: Tensor, num_nodes: int, self_edges: bool) ->
     return Edges(src, dst, torch.argsort(src * num_nodes + dst), num_nodes)
 
 
+def fade(vector: Tensor) -> Tensor:
+    """Weight of each pair ``[E, 1]`` from its relative position over the radius: 1 at one place, 0 at the radius."""
+    return (1 - vector.square().sum(1, keepdim=True)).clamp(min=0)
+
+
 @dataclass
 class NeighborList:
     """Edges that are rebuilt only after some particle has moved half the skin since the last search.

@@ -5,7 +5,7 @@ window -> noise or pushforward -> squared error of the acceleration;  windows ->
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
@@ -81,8 +81,8 @@ class SimulationTask(Task):
         if steps == 1:
             state = random_walk_noise(state, self.noise)
         with torch.no_grad():
-            for step in range(steps - 1):
-                state = take_step(self.simulator, state, batch.future[:, step])
+            for reached, _ in self._steps(state, batch.future[:, :-1]):
+                state = reached
         edges = self.simulator.find_edges(state)
         predicted = self.simulator.normalized_acceleration(state, edges)
         target = self.simulator.normalize(state, self.target(batch, state)).to(predicted.dtype)
@@ -93,12 +93,16 @@ class SimulationTask(Task):
         state = random_walk_noise(batch.state, self.noise)
         shift = state.box.displacement(state.positions[:, -1], batch.state.positions[:, -1])
         losses = []
-        for step in range(batch.future.shape[1]):
-            state = take_step(self.simulator, state, batch.future[:, step])
+        for step, (_, apart) in enumerate(self._steps(state, batch.future), 1):
             # as after one step, the noise in velocities is to be corrected and that in places is not
-            apart = state.box.displacement(state.positions[:, -1], batch.future[:, step]) - shift
-            losses.append(mean_huber(apart / self.simulator.spread / (step + 1) ** 1.5, ~state.kinematic))
+            losses.append(mean_huber((apart - shift) / self.simulator.spread / step**1.5, ~state.kinematic))
         return torch.stack(losses).mean()
+
+    def _steps(self, state: ParticleState, future: Tensor) -> Iterator[tuple[ParticleState, Tensor]]:
+        """Each state that the simulator reaches, and how far ``[N, D]`` it is from that of ``future`` ``[N, K, D]``."""
+        for truth in future.unbind(1):
+            state = take_step(self.simulator, state, truth)
+            yield state, state.box.displacement(state.positions[:, -1], truth)
 
     def target(self, batch: Window, state: ParticleState) -> Tensor:
         """The acceleration ``[N, D]`` from ``state`` to the last future frame, in length per frame squared."""
@@ -115,10 +119,8 @@ class SimulationTask(Task):
 
     def _rollout_errors(self, batch: Window) -> Tensor:
         """Mean squared error ``[K]`` of each step of a rollout."""
-        state, moving, errors = batch.state, ~batch.state.kinematic, []
-        for step in range(batch.future.shape[1]):
-            state = take_step(self.simulator, state, batch.future[:, step])
-            apart = state.box.displacement(state.positions[:, -1], batch.future[:, step])
+        moving, errors = ~batch.state.kinematic, []
+        for _, apart in self._steps(batch.state, batch.future):
             # a rollout that leaves the numbers is worse than any that stays, and must still compare with others
             errors.append(torch.nan_to_num(apart[moving].square().sum(1).mean(), nan=1e6, posinf=1e6).clamp(max=1e6))
             if not bool(errors[-1] < 1e6):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molgraph.nn.segments import segment_sum
 
-from .neighbors import Edges, radius_edges
+from .neighbors import Edges, fade, radius_edges
 from .simulator import Simulator
 from .state import ParticleState
 
@@ -42,13 +42,14 @@ class Relaxed(Simulator):
         """That of the learned model."""
         return self.simulator.normalized_acceleration(state, edges)
 
-    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
-        """As the learned model does."""
-        return self.simulator.normalize(state, acceleration)
+    def center(self, state: ParticleState) -> Tensor:
+        """That of the learned model."""
+        return self.simulator.center(state)
 
-    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
-        """As the learned model does."""
-        return self.simulator.denormalize(state, normalized)
+    @property
+    def spread(self) -> Tensor:
+        """That of the learned model."""
+        return self.simulator.spread
 
     def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
         """Relax the density, then do what the learned model does last."""
@@ -63,7 +64,7 @@ class Relaxed(Simulator):
         several = state.graph if state.num_graphs > 1 else None
         edges = radius_edges(positions, self.scale.radius, state.box, several)
         away = state.box.displacement(positions[edges.dst], positions[edges.src]) / self.scale.radius
-        weight = (1 - away.square().sum(1, keepdim=True)).clamp(min=0) ** 3
+        weight = fade(away) ** 3
         return 1 + segment_sum(weight, edges.dst, edges.offsets)[:, 0], away, edges
 
     def _push(self, state: ParticleState, positions: Tensor, rest: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def rollout(
             following = torch.where(state.kinematic[:, None], truth[:, step], following)
         advanced = state.advanced(following)
         reason = guard.reason_to_stop(simulator, start, advanced) if guard else None
-        if reason is None:
+        if reason is None and (guard or step + 1 < steps):
             edges = find(advanced)
             reason = guard.reason_of_crowding(first, edges, len(following)) if guard else None
         if reason:

@@ -99,18 +99,22 @@ class Simulator(nn.Module, ABC):
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
         """Predicted acceleration ``[N, D]`` in the units of the loss, about 1 in size."""
 
-    @abstractmethod
-    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
-        """Acceleration ``[N, D]`` in length per frame squared to the units of the loss."""
-
-    @abstractmethod
-    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
-        """The inverse of :meth:`normalize`."""
+    def center(self, state: ParticleState) -> Tensor:
+        """The acceleration ``[D]`` or ``[N, D]`` that is zero in the units of the loss, in length per frame squared."""
+        return self.acceleration_mean
 
     @property
     def spread(self) -> Tensor:
-        """What :meth:`normalize` divides by, in length per frame squared."""
+        """The acceleration that is one in the units of the loss, of each axis or of all."""
         return self.acceleration_std
+
+    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
+        """Acceleration ``[N, D]`` in length per frame squared to the units of the loss."""
+        return (acceleration - self.center(state)) / self.spread
+
+    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
+        """The inverse of :meth:`normalize`."""
+        return normalized * self.spread + self.center(state)
 
     def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
         """Last word on the next positions ``[N, D]``; a model without constraints returns them unchanged."""
@@ -174,14 +178,6 @@ class GNS(Simulator):
         links = self.encode_edges(self.edge_features(state, edges))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
         return self.decode(nodes)
-
-    def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
-        """Less the mean, over the spread."""
-        return (acceleration - self.acceleration_mean) / self.acceleration_std
-
-    def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
-        """Times the spread, plus the mean."""
-        return normalized * self.acceleration_std + self.acceleration_mean
 
 
 def clipped_wall_distances(state: ParticleState, radius: float) -> Tensor:

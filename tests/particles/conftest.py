@@ -37,3 +37,16 @@ def make_state(scale, metadata):
         return state_at(positions, types, gravity, metadata, scale, box)
 
     return make
+
+
+@pytest.fixture
+def spoken():
+    """Gives the decoders of an untrained simulator something to say: those of the conservative one start at zero."""
+
+    def speak(simulator):
+        for parameter in simulator.parameters():
+            if not parameter.any() and parameter.ndim == 2:
+                torch.nn.init.normal_(parameter, std=0.2)
+        return simulator
+
+    return speak

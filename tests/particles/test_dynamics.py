@@ -31,11 +31,12 @@ def test_without_forces_atoms_fly_straight_at_their_velocity():
     np.testing.assert_allclose(atoms.get_velocities(), velocity, atol=1e-5)
 
 
-def test_observers_and_trajectories_work_as_in_any_dynamics_of_ase(tmp_path):
+def test_observers_and_trajectories_work_as_in_any_dynamics_of_ase(tmp_path, spoken):
     torch.manual_seed(0)
     atoms, seen = argon(), []
     path = str(tmp_path / "md.traj")
-    dynamics = LearnedDynamics(atoms, ConservativeSimulator(SCALE, 8, 1), METADATA, trajectory=path)
+    simulator = spoken(ConservativeSimulator(SCALE, 8, 1))
+    dynamics = LearnedDynamics(atoms, simulator, METADATA, trajectory=path)
     dynamics.attach(lambda: seen.append(dynamics.get_number_of_steps()), interval=2)
     dynamics.run(4)
     dynamics.run(2)

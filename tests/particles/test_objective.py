@@ -71,8 +71,8 @@ def test_kinematic_particles_play_no_role_in_the_loss(scale, frames):
     assert torch.equal(task.loss(window), task.loss(moved))
 
 
-def test_the_pushforward_learns_from_the_state_that_the_model_itself_reaches(scale, frames):
-    task, window = SimulationTask(ConservativeSimulator(scale, 8, 1), 0.0), frames.window(0, 0, 3)
+def test_the_pushforward_learns_from_the_state_that_the_model_itself_reaches(scale, frames, spoken):
+    task, window = SimulationTask(spoken(ConservativeSimulator(scale, 8, 1)), 0.0), frames.window(0, 0, 3)
     loss = task.loss(window)
     loss.backward()
     assert torch.isfinite(loss) and all(torch.isfinite(p.grad).all() for p in task.parameters() if p.grad is not None)
@@ -89,7 +89,7 @@ def test_through_time_the_errors_of_all_steps_count_and_have_gradients(scale, fr
             self.push = torch.nn.Parameter(torch.tensor([2e-4, -1e-4], dtype=torch.float64))
 
         def normalized_acceleration(self, state, edges):
-            return state.gravity + self.push
+            return (self.push / self.spread).expand_as(state.gravity)
 
     frames = replace(frames, dtype=torch.float64)
     state = replace(frames.window(0, 0, 1).state, kinematic=torch.zeros(12, dtype=torch.bool))
@@ -158,8 +158,8 @@ def test_a_mirrored_window_is_a_window_of_the_mirrored_world(frames):
         torch.testing.assert_close(sign[:10], sign[:1, :1].expand(10, *sign.shape[1:]), atol=1e-3, rtol=0)
 
 
-def test_checkpoints_are_judged_by_rollouts(scale, frames):
-    task = SimulationTask(ConservativeSimulator(scale, 8, 1), 0.0)
+def test_checkpoints_are_judged_by_rollouts(scale, frames, spoken):
+    task = SimulationTask(spoken(ConservativeSimulator(scale, 8, 1)), 0.0)
     metrics = task.evaluate(ValidationWindows(frames, 5, 2).epoch(0))
     assert task.monitor in metrics and metrics["rollout_error"] > metrics["error_1"] > 0
 

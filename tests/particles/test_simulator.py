@@ -12,23 +12,15 @@ from molgraph.particles.state import integrate, inverse_integrate, stack_states
 
 
 @pytest.fixture(params=[GNS, ConservativeSimulator])
-def simulator(request, scale):
-    return spoken(request.param, scale, 2)
+def simulator(request, scale, spoken):
+    torch.manual_seed(0)
+    return spoken(request.param(scale, width=16, blocks=2)).eval()
 
 
 @pytest.fixture
-def conservative(scale):
-    return spoken(ConservativeSimulator, scale, 3)
-
-
-def spoken(model, scale, blocks):
-    """A model whose decoders say something: those of the conservative one start at zero."""
+def conservative(scale, spoken):
     torch.manual_seed(0)
-    simulator = model(scale, width=16, blocks=blocks).eval()
-    for parameter in simulator.parameters():
-        if not parameter.any() and parameter.ndim == 2:
-            torch.nn.init.normal_(parameter, std=0.2)
-    return simulator
+    return spoken(ConservativeSimulator(scale, width=16, blocks=3)).eval()
 
 
 def test_the_target_is_the_exact_inverse_of_the_integrator(make_state):
