@@ -13,6 +13,11 @@ CONF = next(path for path in (Path(__file__).parents[1] / "conf", Path(__file__)
 """The folder of configuration files: inside the package in a wheel, beside it in a clone or an editable install."""
 
 
+OPTIMIZERS = ("adamw", "muon")
+PRECISIONS = ("auto", "float32", "bf16")
+STEPS = ("eager", "compiled", "captured")
+
+
 @dataclass
 class OptimizerConfig:
     """AdamW or Muon, with linear warm-up and cosine decay.
@@ -33,6 +38,9 @@ class OptimizerConfig:
     weight_decay: float = 1e-5
     warmup: float = 0.05
     clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_choice("trainer.optimizer.name", self.name, OPTIMIZERS)
 
 
 @dataclass
@@ -67,12 +75,26 @@ class TrainerConfig:
     checkpoint_every: int = 200
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
+    def __post_init__(self) -> None:
+        _check_choice("trainer.precision", self.precision, PRECISIONS)
+        _check_choice("trainer.step", self.step, STEPS)
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainerConfig":
-        """Build the dataclasses from plain values; an unknown key raises ``TypeError``."""
+        """Build the dataclasses from plain values.
+
+        Raises:
+            TypeError: an unknown key.
+            ValueError: an unknown precision, step or optimizer.
+        """
         values = dict(values)
         optimizer = OptimizerConfig(**values.pop("optimizer", {}))
         return cls(optimizer=optimizer, **values)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; use {', '.join(choices)}")
 
 
 def locate(target: str) -> Any:

@@ -18,12 +18,10 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.O
     updates are scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982).
 
     Raises:
-        ValueError: an unknown name, or Muon where PyTorch does not have it.
+        ValueError: Muon where PyTorch does not have it.
     """
     if config.name == "adamw":
         return _adamw(module.parameters(), config)
-    if config.name != "muon":
-        raise ValueError(f"trainer.optimizer.name is {config.name!r}; there are adamw and muon")
     if not hasattr(torch.optim, "Muon"):
         raise ValueError(f"Muon needs PyTorch 2.9, this is {torch.__version__}; use trainer.optimizer.name=adamw")
     layers = [m.weight for m in module.modules() if isinstance(m, nn.Linear) and min(m.weight.shape) >= SQUARE]

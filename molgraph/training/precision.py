@@ -113,13 +113,7 @@ def _measure() -> Probe:
 
 
 def set_precision(precision: str, device: torch.device) -> str:
-    """Set the float32 matmul kernel for ``precision`` (``float32``, ``bf16``, ``auto``) and say what was chosen.
-
-    Raises:
-        ValueError: an unknown precision.
-    """
-    if precision not in ("float32", "bf16", "auto"):
-        raise ValueError(f"trainer.precision={precision!r}: use float32, bf16 or auto")
+    """Set the float32 matmul kernel for ``precision`` (``float32``, ``bf16``, ``auto``) and say what was chosen."""
     probed = probe() if precision != "float32" and device.type == "cpu" else Probe("highest", 1.0)
     torch.set_float32_matmul_precision(probed.float32)
     if precision == "bf16":

@@ -26,21 +26,27 @@ def train(config: dict[str, Any], folder: str | Path, console: Console | None = 
 
     Returns:
         The content of ``results.json``.
+
+    Raises:
+        ValueError: a value that the trainer or the task does not know.
     """
+    settings = TrainerConfig.from_dict(config["trainer"])  # before data are read and a folder is made
     world = World.join()
     if not world.leads:
         with TemporaryDirectory() as aside:  # what the leader writes, too
-            _fit(config, Path(folder), Path(aside), Console(quiet=True), world)
+            _fit(config, settings, Path(folder), Path(aside), Console(quiet=True), world)
         return world.agree(None)
     console, folder = console or Console(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    results = _fit(config, folder, folder, console, world).report(folder)
+    results = _fit(config, settings, folder, folder, console, world).report(folder)
     console.print(f"run folder: {folder}", highlight=False, markup=False, soft_wrap=True)
     return world.agree(results)
 
 
-def _fit(config: dict[str, Any], folder: Path, aside: Path, console: Console, world: World) -> Experiment:
+def _fit(
+    config: dict[str, Any], settings: TrainerConfig, folder: Path, aside: Path, console: Console, world: World
+) -> Experiment:
     """Train in ``folder``; what the experiment writes beside checkpoints and metrics goes to ``aside``."""
     seed_everything(config["seed"])
     experiment: Experiment = instantiate(
@@ -52,7 +58,7 @@ def _fit(config: dict[str, Any], folder: Path, aside: Path, console: Console, wo
         console=console,
     )
     loggers = _loggers(config, folder) if world.leads else []
-    trainer = Trainer(TrainerConfig.from_dict(config["trainer"]), folder, config, loggers, console, world=world)
+    trainer = Trainer(settings, folder, config, loggers, console, world=world)
     experiment.fit(trainer)
     return experiment
 

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from molgraph.training.config import TrainerConfig, check_keys, instantiate, locate, read_config
-from molgraph.training.run import resume, seed_everything
+from molgraph.training.run import resume, seed_everything, train
 
 GCN = {"_target_": "molgraph.molecules.encoders.GCN", "node_width": 3, "edge_width": 2}
 
@@ -45,6 +45,20 @@ def test_a_change_that_does_not_fit_is_refused_before_anything_runs(tmp_path, ke
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"trainer": {"epochs": 3}, "seed": 0}))
     with pytest.raises(ValueError, match=f"has no key {key}"):
         resume(tmp_path, {key: 1})
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ({"precision": "fp8"}, "trainer.precision='fp8' is unknown; use auto, float32, bf16"),
+        ({"step": "fast"}, "trainer.step='fast' is unknown; use eager, compiled, captured"),
+        ({"optimizer": {"name": "sgd"}}, "trainer.optimizer.name='sgd' is unknown; use adamw, muon"),
+    ],
+)
+def test_a_choice_of_the_trainer_that_is_not_there_is_refused_before_anything_is_made(tmp_path, trainer, message):
+    with pytest.raises(ValueError, match=message):
+        train({"trainer": trainer, "task": {"_target_": "molgraph.never.reached"}}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_seed_fixes_the_random_numbers():

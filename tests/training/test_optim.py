@@ -93,8 +93,3 @@ def test_muon_goes_on_as_if_it_had_not_stopped():
 @needs_muon
 def test_muon_without_hidden_matrices_is_adamw():
     assert not isinstance(build_optimizer(torch.nn.Linear(3, 4), OptimizerConfig(name="muon")), Together)
-
-
-def test_an_unknown_optimizer_is_named():
-    with pytest.raises(ValueError, match="'sgd'; there are adamw and muon"):
-        build_optimizer(network(), OptimizerConfig(name="sgd"))
