@@ -5,6 +5,7 @@ node latents, edge latents -> edge MLP -> sum over edges -> node MLP -> residual
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -163,7 +164,7 @@ class InteractionBlock(nn.Module):
         return self.edge_mlp[1:](F.linear(links, of_edge, self.first.bias).add_(gathered))
 
 
-def message_passing(blocks: nn.ModuleList, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+def message_passing(blocks: Iterable[nn.Module], nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
     """All blocks in turn; in training of large systems on a GPU only the latents between them are stored."""
     store_less = nodes.is_cuda and torch.is_grad_enabled() and len(links) >= LARGE
     for block in blocks:
