@@ -10,9 +10,9 @@ from molgraph.molecules.encoders import DMPNN, GAT, GCN
 from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.molecules.graph import featurize_smiles
 from molgraph.nn.readout import readout
-from molgraph.training.config import TrainerConfig
+from molgraph.training.config import STEPS, TrainerConfig
 from molgraph.training.distributed import World
-from molgraph.training.step import build_passes, copied, tensors_of
+from molgraph.training.step import PASSES, build_passes, copied, tensors_of
 from molgraph.training.supervised import Regression, SupervisedBatch
 from tests.contract import SMILES
 from tests.training.toy import make_task
@@ -103,6 +103,10 @@ def test_all_steps_agree_on_a_gpu(step):
     batches = make_batches()
     batches += batches[::-1]  # a graph that was captured before is replayed with other data
     assert_same(run(make(), step, batches, torch.device("cuda")), run(make(), "eager", batches))
+
+
+def test_the_configuration_knows_all_steps():
+    assert tuple(PASSES) == STEPS
 
 
 def test_a_step_that_cannot_be_is_refused():
