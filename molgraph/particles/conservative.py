@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from molgraph.nn.segments import segment_sum
 
 from .contact import Contact, find_contact
+from .grid import GridContext, lay_grid
 from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
 from .neighbors import Edges, fade
 from .simulator import Scale, Simulator
@@ -44,13 +45,22 @@ class ConservativeSimulator(Simulator):
         blocks: rounds of message passing.
         embedding: size of the type embedding.
         feedback: whether each block sees the acceleration of those before it, see :class:`Feedback`; a quarter slower.
+        grid: whether particles also learn, over a coarse grid, what is many radii away, see
+            :class:`~molgraph.particles.grid.GridContext`; half slower. The forces inside a body in flight may then
+            depend on where it lies on the grid, and on walls and bodies around; its momentum does not.
     """
 
     unit: Tensor
     speed: Tensor
 
     def __init__(
-        self, scale: Scale, width: int = 128, blocks: int = 10, embedding: int = 16, feedback: bool = False
+        self,
+        scale: Scale,
+        width: int = 128,
+        blocks: int = 10,
+        embedding: int = 16,
+        feedback: bool = False,
+        grid: bool = False,
     ) -> None:
         super().__init__(scale)
         dim, history = scale.dim, scale.history
@@ -63,8 +73,9 @@ class ConservativeSimulator(Simulator):
         of_pair, of_body = dim + 1 + history, 2 * dim + history - 1
         self.decode_pairs = still(decoder_mlp(width, width, of_pair, "silu"))
         self.decode_body = still(decoder_mlp(width, width, of_body, "silu"))
-        between = blocks - 1 if feedback else 0
-        self.feedback = nn.ModuleList(Feedback(width, dim, of_pair, of_body) for _ in range(between))
+        between = range(blocks - 1)
+        self.context = nn.ModuleList(GridContext(width, dim) for _ in between if grid)
+        self.feedback = nn.ModuleList(Feedback(width, dim, of_pair, of_body) for _ in between if feedback)
         self.register_buffer("unit", self.acceleration_std.square().mean().sqrt(), persistent=False)
         self.register_buffer("speed", self.velocity_std.square().mean().sqrt(), persistent=False)
 
@@ -88,8 +99,11 @@ class ConservativeSimulator(Simulator):
             return forces + contact.touch.to(pushes.dtype) * pushes
 
         total = vector.new_zeros(())
-        for block, feedback in zip_longest(self.blocks, self.feedback):
+        grid = lay_grid(state, SPACING * self.scale.radius) if self.context else None
+        for block, context, feedback in zip_longest(self.blocks, self.context, self.feedback):
             nodes, links = message_passing([block], nodes, links, edges)
+            if context is not None:
+                nodes = nodes + context(nodes, grid)
             if isinstance(feedback, Feedback):
                 total = total + accelerations(feedback.decode_pairs(links), feedback.decode_body(nodes))
                 nodes = nodes + feedback(total, vector, edges)
@@ -171,6 +185,10 @@ class Feedback(nn.Module):
         products = (relative[:, :, None] * vector[:, None]).flatten(1)
         gradient = segment_sum(fade(vector) * products, edges.dst, edges.offsets) / MOMENT
         return self.encode(torch.cat([acceleration, gradient], dim=1))
+
+
+SPACING = 0.8
+"""Distance of the nodes of the grid in radii."""
 
 
 def still(decoder: nn.Sequential) -> nn.Sequential:

@@ -15,6 +15,7 @@ MODELS = {
     "gns": GNS,
     "conservative": ConservativeSimulator,
     "feedback": partial(ConservativeSimulator, feedback=True),
+    "grid": partial(ConservativeSimulator, grid=True),
 }
 
 
@@ -24,11 +25,20 @@ def simulator(request, scale, spoken):
     return spoken(MODELS[request.param](scale, width=16, blocks=2)).eval()
 
 
-@pytest.fixture(params=["conservative", "feedback"])
-def conservative(request, scale, spoken):
+def make_conservative(name, scale, spoken):
     torch.manual_seed(0)
-    blocks = {"conservative": 3, "feedback": 2}[request.param]  # forces of 100 g, of which float32 rounds off 1e-8
-    return spoken(MODELS[request.param](scale, width=16, blocks=blocks)).eval()
+    blocks = {"conservative": 3, "feedback": 2, "grid": 3}[name]  # forces of 100 g, of which float32 rounds off 1e-8
+    return spoken(MODELS[name](scale, width=16, blocks=blocks)).eval()
+
+
+@pytest.fixture(params=["conservative", "feedback", "grid"])
+def conservative(request, scale, spoken):
+    return make_conservative(request.param, scale, spoken)
+
+
+@pytest.fixture(params=["conservative", "feedback"])
+def without_grid(request, scale, spoken):
+    return make_conservative(request.param, scale, spoken)
 
 
 def test_the_target_is_the_exact_inverse_of_the_integrator(make_state):
@@ -85,7 +95,8 @@ def test_a_simulator_saves_and_loads_identically(request, simulator, make_state,
 def test_moving_everything_along_a_period_changes_nothing(simulator, make_state):
     box = Box((0, 0), (1, 1), (True, True))
     state = make_state(box=box, dtype=torch.float64)
-    moved = replace(state, positions=box.wrap(state.positions + torch.tensor([0.37, 0.81])))
+    cells = torch.tensor([1 / 2, 1 / 3])  # whole ones, where there is a grid
+    moved = replace(state, positions=box.wrap(state.positions + cells))
     torch.testing.assert_close(simulator.acceleration(moved), simulator.acceleration(state), atol=1e-6, rtol=1e-4)
 
 
@@ -104,7 +115,7 @@ def test_a_wall_under_the_foot_of_a_body_moves_its_top_and_no_other_body(conserv
     state = make_state(24, inside=0.45, dtype=torch.float64)
     height = 0.05 + 0.15 * torch.arange(12.0, dtype=torch.float64)  # twelve particles, neighbours 0.15 apart
     column = torch.stack([torch.full_like(height, 0.5), height], dim=1)
-    places = torch.cat([column, column + torch.tensor([1.0, 0.5])])
+    places = torch.cat([column, column + torch.tensor([3.0, 2.0])])
     state = replace(state, positions=places[:, None].expand(-1, 4, -1), box=Box((-9, 0), (9, 9)))
     high = replace(state, box=Box((-9, -9), (9, 9)))
     change = (conservative.acceleration(state) - conservative.acceleration(high)).norm(dim=1)
@@ -140,20 +151,31 @@ def test_momentum_in_a_periodic_box_changes_by_gravity_alone(conservative, make_
         assert (part.mean(0) - gravity).norm() < 1e-6 * gravity.norm()
 
 
-def test_far_from_walls_neither_place_nor_common_velocity_matters(conservative, make_state):
-    state = make_state(inside=0.4, dtype=torch.float64)
+def moved(state, shift, velocity):
     time = torch.arange(-3.0, 1.0, dtype=torch.float64)[None, :, None]
-    shift = torch.tensor([0.1, -0.1]) + time * torch.tensor([0.01, 0.005])
-    moved = replace(state, positions=state.positions + shift)
-    torch.testing.assert_close(conservative.acceleration(moved), conservative.acceleration(state), atol=1e-8, rtol=1e-4)
+    return replace(state, positions=state.positions + torch.tensor(shift) + time * torch.tensor(velocity))
 
 
-def test_a_wall_has_no_effect_beyond_the_radius_and_some_within(conservative, make_state):
+def test_far_from_walls_neither_place_nor_common_velocity_matters(without_grid, make_state):
+    state = make_state(inside=0.4, dtype=torch.float64)
+    expected = without_grid.acceleration(state)
+    found = without_grid.acceleration(moved(state, [0.1, -0.1], [0.01, 0.005]))
+    torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-4)
+
+
+def test_without_walls_neither_whole_cells_nor_common_velocity_matter(conservative, make_state):
+    state = make_state(box=Box.open(2), dtype=torch.float64)
+    expected = conservative.acceleration(state)
+    found = conservative.acceleration(moved(state, [0.32, -0.48], [0.01, 0.005]))
+    torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-4)
+
+
+def test_a_wall_has_no_effect_beyond_the_radius_and_some_within(without_grid, make_state):
     state = make_state(inside=0.42, dtype=torch.float64)
     open_space = replace(state, box=Box.open(2))
-    torch.testing.assert_close(conservative.acceleration(state), conservative.acceleration(open_space))
+    torch.testing.assert_close(without_grid.acceleration(state), without_grid.acceleration(open_space))
     near = replace(state, box=Box((0.35, 0), (1, 1)))
-    assert not torch.allclose(conservative.acceleration(near), conservative.acceleration(open_space))
+    assert not torch.allclose(without_grid.acceleration(near), without_grid.acceleration(open_space))
 
 
 def test_a_pair_that_crosses_the_radius_changes_the_force_continuously(conservative, make_state):
