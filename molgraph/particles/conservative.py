@@ -1,6 +1,6 @@
 """A simulator that keeps momentum: gravity is given, pair forces are equal and opposite, walls act only nearby.
 
-state -> features without absolute place or velocity -> blocks -> pair forces + pushes of bodies in touch + gravity
+state -> features without absolute place or velocity -> blocks (and a grid) -> pair forces + pushes in touch + gravity
 """
 
 from __future__ import annotations

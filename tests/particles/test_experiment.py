@@ -53,9 +53,13 @@ def configuration(folder, model="gns_conservative", **trainer):
     }
 
 
-@pytest.mark.parametrize("model", ["gns", "gns_conservative"])
-def test_a_run_trains_reports_and_loads_again(folder, tmp_path, model):
-    results = train(configuration(folder, model), tmp_path / "run", Console(quiet=True))
+@pytest.mark.parametrize(
+    ("model", "options"), [("gns", {}), ("gns_conservative", {}), ("gns_conservative", {"grid": True, "blocks": 2})]
+)
+def test_a_run_trains_reports_and_loads_again(folder, tmp_path, model, options):
+    settings = configuration(folder, model)
+    settings["model"] |= options
+    results = train(settings, tmp_path / "run", Console(quiet=True))
     stored = json.loads((tmp_path / "run" / "results.json").read_text())
     assert stored["model"].keys() >= {"mse_1", "mse_20", "mse_all", "sliced_wasserstein", "momentum_drift", "escaped"}
     assert np.isfinite(results["score"])

@@ -129,3 +129,11 @@ def test_a_particle_that_enters_a_cell_changes_the_context_continuously(context,
         return context(latents(state), lay_grid(state, 0.1))[0]
 
     assert (first(0.4 + 1e-7) - first(0.4 - 1e-7)).norm() < 1e-3 * (first(0.4) - first(0.35)).norm()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_tells_the_same(context, make_state):
+    state = make_state(box=Box((0, 0), (1, 1), (True, False)))
+    expected = context(latents(state), lay_grid(state, 0.1))
+    on_gpu = context.cuda()(latents(state).cuda(), lay_grid(state.to("cuda"), 0.1))
+    torch.testing.assert_close(on_gpu.cpu(), expected, atol=5e-3, rtol=5e-3)  # convolutions in TF32
