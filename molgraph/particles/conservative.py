@@ -102,7 +102,7 @@ class ConservativeSimulator(Simulator):
         grid = lay_grid(state, SPACING * self.scale.radius) if self.context else None
         for block, context, feedback in zip_longest(self.blocks, self.context, self.feedback):
             nodes, links = message_passing([block], nodes, links, edges)
-            if context is not None:
+            if isinstance(context, GridContext):
                 nodes = nodes + context(nodes, grid)
             if isinstance(feedback, Feedback):
                 total = total + accelerations(feedback.decode_pairs(links), feedback.decode_body(nodes))
