@@ -10,12 +10,11 @@ from itertools import zip_longest
 import torch
 from torch import Tensor, nn
 
-from molgraph.nn.segments import segment_sum
-
 from .contact import Contact, find_contact
 from .grid import GridContext, lay_grid
-from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
-from .neighbors import Edges, fade
+from .interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing, still
+from .neighbors import Edges
+from .pairs import MOMENT, RADIAL, Pairs, edge_features, local_moments, radial_basis
 from .simulator import Scale, Simulator
 from .state import ParticleState
 
@@ -86,19 +85,18 @@ class ConservativeSimulator(Simulator):
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
         """``[N, D]``: acceleration less gravity, over its spread."""
         velocities = state.velocities
-        vector, relative = self.pair_vectors(state, velocities, edges)
-        contact = find_contact(state, vector, edges, self.scale.radius)
-        moments = local_moments(vector, relative[:, -1], edges)
-        nodes = self.encode_nodes(self.node_features(state, velocities, contact, moments))
-        links = self.encode_edges(edge_features(vector, relative))
+        pairs = self.pairs(state, velocities, edges)
+        contact = find_contact(state, pairs.vector, edges, self.scale.radius)
+        nodes = self.encode_nodes(self.node_features(state, velocities, contact, local_moments(pairs)))
+        links = self.encode_edges(edge_features(pairs))
 
-        def accelerations(pairs: Tensor, body: Tensor) -> Tensor:
-            forces, pushes = self.pair_forces(vector, relative, pairs, edges), self.pushes(state, velocities, body)
+        def accelerations(of_pairs: Tensor, of_body: Tensor) -> Tensor:
+            forces, pushes = self.pair_forces(pairs, of_pairs), self.pushes(state, velocities, of_body)
             if all(state.box.periodic):
                 return forces + pushes - mean_of_graphs(pushes, state)
             return forces + contact.touch.to(pushes.dtype) * pushes
 
-        total = vector.new_zeros(())
+        total = pairs.vector.new_zeros(())
         grid = lay_grid(state, SPACING * self.scale.radius) if self.context else None
         for block, context, feedback in zip_longest(self.blocks, self.context, self.feedback):
             nodes, links = message_passing([block], nodes, links, edges)
@@ -106,15 +104,14 @@ class ConservativeSimulator(Simulator):
                 nodes = nodes + context(nodes, grid)
             if isinstance(feedback, Feedback):
                 total = total + accelerations(feedback.decode_pairs(links), feedback.decode_body(nodes))
-                nodes = nodes + feedback(total, vector, edges)
+                nodes = nodes + feedback(total, pairs)
         return total + accelerations(self.decode_pairs(links), self.decode_body(nodes))
 
-    def pair_forces(self, vector: Tensor, relative: Tensor, decoded: Tensor, edges: Edges) -> Tensor:
+    def pair_forces(self, pairs: Pairs, decoded: Tensor) -> Tensor:
         """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
-        axis = vector / vector.norm(dim=1, keepdim=True).clamp(min=1e-6)
         free, along = decoded.split([self.scale.dim, 1 + self.scale.history], dim=1)
-        forces = free + (along[:, :, None] * torch.cat([axis[:, None], relative], dim=1)).sum(1)
-        return segment_sum(fade(vector) * (forces - forces[edges.reverse]), edges.dst, edges.offsets)
+        forces = free + (along[:, :, None] * pairs.directions).sum(1)
+        return pairs.around(forces - forces[pairs.edges.reverse])
 
     def pushes(self, state: ParticleState, velocities: Tensor, decoded: Tensor) -> Tensor:
         """The accelerations ``fᵢ`` ``[N, D]`` of particles whose body is held or hit."""
@@ -139,12 +136,12 @@ class ConservativeSimulator(Simulator):
         features += [towards.flatten(1), contact.obstacle, self.embedding(state.species), moments]
         return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=1)
 
-    def pair_vectors(self, state: ParticleState, velocities: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """Relative position over radius ``[E, D]``, relative velocities over their spread ``[E, H, D]``."""
+    def pairs(self, state: ParticleState, velocities: Tensor, edges: Edges) -> Pairs:
+        """The pairs of neighbours in the units of the model."""
         now = state.positions[:, -1]
         vector = state.box.displacement(now[edges.src], now[edges.dst]) / self.scale.radius
         relative = (velocities[edges.src] - velocities[edges.dst]) / self.scale.relative_std
-        return vector.to(self.unit.dtype), relative.to(self.unit.dtype)
+        return Pairs(edges, vector.to(self.unit.dtype), relative.to(self.unit.dtype))
 
     def center(self, state: ParticleState) -> Tensor:
         """Gravity."""
@@ -179,11 +176,10 @@ class Feedback(nn.Module):
         self.decode_body = still(nn.Sequential(nn.Linear(width, of_body)))
         self.encode = nn.Linear(dim + dim**2, width)
 
-    def forward(self, acceleration: Tensor, vector: Tensor, edges: Edges) -> Tensor:
+    def forward(self, acceleration: Tensor, pairs: Pairs) -> Tensor:
         """What is added to node latents ``[N, F]``, from the acceleration ``[N, D]`` so far."""
-        relative = acceleration[edges.src] - acceleration[edges.dst]
-        products = (relative[:, :, None] * vector[:, None]).flatten(1)
-        gradient = segment_sum(fade(vector) * products, edges.dst, edges.offsets) / MOMENT
+        relative = acceleration[pairs.edges.src] - acceleration[pairs.edges.dst]
+        gradient = pairs.around(pairs.products(relative)) / MOMENT
         return self.encode(torch.cat([acceleration, gradient], dim=1))
 
 
@@ -191,44 +187,7 @@ SPACING = 0.8
 """Distance of the nodes of the grid in radii."""
 
 
-def still(decoder: nn.Sequential) -> nn.Sequential:
-    """The decoder with an output of zero: a simulator that has learned nothing lets particles fly freely."""
-    for parameter in decoder[-1].parameters():
-        nn.init.zeros_(parameter)
-    return decoder
-
-
 def mean_of_graphs(values: Tensor, state: ParticleState) -> Tensor:
     """For each particle the mean ``[N, D]`` of ``values`` over its group."""
     total = values.new_zeros(state.num_graphs, values.shape[1]).index_add(0, state.graph, values)
     return (total / torch.bincount(state.graph, minlength=state.num_graphs)[:, None])[state.graph]
-
-
-def edge_features(vector: Tensor, relative: Tensor) -> Tensor:
-    """Relative position, its length, bumps over it, and relative velocities ``[E, D + 1 + RADIAL + H D]``."""
-    length = vector.norm(dim=1, keepdim=True)
-    return torch.cat([vector, length, radial_basis(length), relative.flatten(1)], dim=1)
-
-
-def local_moments(vector: Tensor, relative: Tensor, edges: Edges) -> Tensor:
-    """Density, its slope and anisotropy, mean relative velocity and velocity gradient around each particle.
-
-    Sums over neighbours of ``1, x, x ⊗ x, v, v ⊗ x``, faded out towards the radius: ``[N, 1 + 2 D + 2 D²]``, about 1.
-    """
-    products = [(a[:, :, None] * vector[:, None]).flatten(1) for a in (vector, relative)]
-    terms = torch.cat([torch.ones_like(vector[:, :1]), vector, products[0], relative, products[1]], dim=1)
-    return segment_sum(fade(vector) * terms, edges.dst, edges.offsets) / MOMENT
-
-
-MOMENT = 5.0
-"""Half the sum of the weights of about 20 neighbours."""
-
-
-RADIAL = 8
-"""Bumps over each distance, beside the distance itself: forces between atoms and of walls are steep."""
-
-
-def radial_basis(length: Tensor) -> Tensor:
-    """Gaussian bumps ``[..., RADIAL]`` over a distance ``[..., 1]`` in radii (Schütt et al. 2017, section 2)."""
-    centers = torch.linspace(0, 1, RADIAL, dtype=length.dtype, device=length.device)
-    return torch.exp(-0.5 * ((length - centers) * (RADIAL - 1)).square())

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .interaction import still
 from .state import ParticleState
 
 
@@ -83,12 +84,12 @@ def lay_grid(state: ParticleState, spacing: float) -> Grid:
 
 def _along(place: Tensor, low: float, high: float, circle: bool, spacing: float) -> tuple[Tensor, Tensor, Tensor]:
     """One axis: the nodes beside each particle ``[N, 2]``, its shares in them, and which nodes are wall ``[n]``."""
-    between = math.isfinite(high - low)
-    step = (high - low) / max(1, round((high - low) / spacing)) if between else spacing
+    between = max(1, round((high - low) / spacing)) if math.isfinite(high - low) else 0  # cells from end to end
+    step = (high - low) / between if between else spacing
     origin = low if math.isfinite(low) else 0.0
     place = (place - origin) / step
     if circle:
-        first, last = 0, round((high - low) / step) - 1
+        first, last = 0, between - 1
     else:
         first, last = (math.floor(end) for end in place.detach().aminmax())
         last = last if between else min(last, first + LONGEST)
@@ -126,9 +127,7 @@ class GridContext(nn.Module):
         self.write = nn.Linear(width, channels)
         self.enter = convolution(dim, channels + 2, channels)
         self.sweeps = nn.ModuleList(Sweep(dim, channels, dilation) for dilation in (1, 2, 1))
-        self.read = nn.Linear(channels, width)
-        nn.init.zeros_(self.read.weight)
-        nn.init.zeros_(self.read.bias)
+        self.read = still(nn.Linear(channels, width))
 
     def forward(self, nodes: Tensor, grid: Grid) -> Tensor:
         """What is added to node latents ``[N, F]``."""

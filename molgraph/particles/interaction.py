@@ -34,6 +34,14 @@ def decoder_mlp(inputs: int, width: int, outputs: int, activation: str = "relu")
     return nn.Sequential(nn.Linear(inputs, width), act(), nn.Linear(width, width), act(), nn.Linear(width, outputs))
 
 
+def still(decoder: nn.Module) -> nn.Module:
+    """The decoder, or the layer, with an output of zero: what has learned nothing changes nothing."""
+    *_, last = decoder.modules()
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    return decoder
+
+
 class _PairSum(torch.autograd.Function):
     """``at_src[src] + at_dst[dst]`` for each edge: one bag of two rows, and two bags for the gradient."""
 
