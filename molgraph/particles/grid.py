@@ -125,7 +125,7 @@ class GridContext(nn.Module):
     def __init__(self, width: int, dim: int, channels: int = 32) -> None:
         super().__init__()
         self.write = nn.Linear(width, channels)
-        self.enter = convolution(dim, channels + 2, channels)
+        self.enter = Convolution(dim, channels + 2, channels)
         self.sweeps = nn.ModuleList(Sweep(dim, channels, dilation) for dilation in (1, 2, 1))
         self.read = still(nn.Linear(channels, width))
 
@@ -150,8 +150,8 @@ class Sweep(nn.Module):
     def __init__(self, dim: int, channels: int, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.wide = convolution(dim, channels, channels, dilation)
-        self.near = convolution(dim, channels, channels)
+        self.wide = Convolution(dim, channels, channels, dilation)
+        self.near = Convolution(dim, channels, channels)
 
     def forward(self, field: Tensor, grid: Grid) -> Tensor:
         """What is added to the field ``[G, C, n₁, ..]``."""
@@ -159,6 +159,23 @@ class Sweep(nn.Module):
         return F.silu(self.near(grid.pad(hidden, 1)))
 
 
-def convolution(dim: int, inputs: int, outputs: int, dilation: int = 1) -> nn.Module:
-    """Three nodes wide along each axis, without padding."""
-    return {2: nn.Conv2d, 3: nn.Conv3d}[dim](inputs, outputs, 3, dilation=dilation)
+class Convolution(nn.Module):
+    """Three nodes wide along each axis, without padding. Its kernel is a matrix, so that Muon takes it for one.
+
+    Args:
+        dim: dimensions of space.
+        inputs: size of what it reads at each node.
+        outputs: size of what it writes.
+        dilation: distance in nodes of those that it reads.
+    """
+
+    def __init__(self, dim: int, inputs: int, outputs: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.kernel = nn.Linear(inputs * 3**dim, outputs)
+        self.shape = (outputs, inputs, *[3] * dim)
+        self.dilation = dilation
+
+    def forward(self, field: Tensor) -> Tensor:
+        """``[G, inputs, n₁, ..] -> [G, outputs, n₁ - 2 dilation, ..]``."""
+        convolve = F.conv2d if len(self.shape) == 4 else F.conv3d
+        return convolve(field, self.kernel.weight.view(self.shape), self.kernel.bias, dilation=self.dilation)

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from molgraph.particles.grid import LONGEST, REACH, GridContext, lay_grid
+from molgraph.particles.grid import LONGEST, REACH, Convolution, GridContext, lay_grid
 from molgraph.particles.space import Box
 from molgraph.particles.state import stack_states
+from molgraph.training.config import OptimizerConfig
+from molgraph.training.optim import build_optimizer
 
 INF = float("inf")
 BOXES = [
@@ -72,6 +74,23 @@ def test_padding_goes_around_periodic_axes_and_adds_zeros_to_others(make_state):
     tiny = lay_grid(make_state(box=Box((0, 0), (1, 1), (True, True))), 3.0)
     assert tiny.shape == (1, 1)
     assert torch.equal(tiny.pad(torch.ones(1, 1, 1, 1), 2), torch.ones(1, 1, 5, 5))
+
+
+@pytest.mark.parametrize(("dim", "dilation"), [(2, 1), (2, 2), (3, 1), (3, 2)])
+def test_a_convolution_is_a_linear_layer_over_the_nodes_around(dim, dilation):
+    module, field = Convolution(dim, 4, 5, dilation), torch.randn(2, 4, *[7] * dim)
+    around = field
+    for axis in range(2, 2 + dim):
+        around = around.unfold(axis, 2 * dilation + 1, 1)[..., ::dilation]
+    expected = module.kernel(around.movedim(1, 1 + dim).flatten(1 + dim)).movedim(-1, 1)
+    torch.testing.assert_close(module(field), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon")
+def test_muon_takes_the_kernels_for_the_matrices_that_they_are():
+    optimizer = build_optimizer(GridContext(16, 2), OptimizerConfig(name="muon"))
+    turned = [tuple(p.shape) for p in optimizer.param_groups[-1]["params"]]
+    assert turned.count((32, 9 * 32)) == 6 and turned.count((32, 9 * 34)) == 1
 
 
 def test_groups_do_not_see_each_other(context, make_state):
