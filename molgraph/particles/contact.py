@@ -21,8 +21,8 @@ from .state import ParticleState
 class Contact:
     """Nearness to walls: 1 at a wall, 0 at the connectivity radius and where there is no wall, up to 2 behind one.
 
-    A body is what chains of at most ``CHAIN`` neighbours connect. The ``W = 2 D`` walls are the lower ones of all axes,
-    then the upper ones.
+    A body is what chains of at most ``CHAIN`` neighbours connect; what it knows has no gradient. The ``W = 2 D`` walls
+    are the lower ones of all axes, then the upper ones.
     """
 
     own: Tensor
@@ -60,10 +60,13 @@ def find_contact(state: ParticleState, vector: Tensor, edges: Edges, radius: flo
     """
     now, fall = state.positions[:, -1], state.velocities[:, -1] + state.gravity
     own = torch.stack([nearness(place, state.box, radius) for place in (now, now + fall)], dim=1)
-    known = torch.cat([own.flatten(1), state.kinematic[:, None].to(own.dtype)], dim=1)
-    bond = ramp(fade(vector.to(own.dtype)))  # breaks smoothly at the radius
-    for _ in range(CHAIN if bool(known.any()) else 0):
-        known = torch.maximum(known, segment_max(bond * known[edges.src], edges.offsets))
+    known = torch.cat([own.detach().flatten(1), state.kinematic[:, None].to(own.dtype)], dim=1)
+    bond = ramp(fade(vector.detach().to(own.dtype)))  # breaks smoothly at the radius
+    met = known.any(0)  # most walls are out of reach
+    told = known[:, met]
+    for _ in range(CHAIN if bool(met.any()) else 0):
+        told = torch.maximum(told, segment_max(bond * told.index_select(0, edges.src), edges.offsets))
+    known[:, met] = told
     identity = torch.eye(state.box.dim, dtype=own.dtype, device=own.device)
     return Contact(own, known[:, :-1].view_as(own), known[:, -1:], torch.cat([identity, -identity]))
 
