@@ -42,11 +42,13 @@ class ConservativeSimulator(Simulator):
         scale: sizes, units and types of the data.
         width: size of latents.
         blocks: rounds of message passing.
+        hidden: hidden layers of each MLP.
         embedding: size of the type embedding.
         feedback: whether each block sees the acceleration of those before it, see :class:`Feedback`; a quarter slower.
         grid: whether particles also learn, over a coarse grid, what is many radii away, see
-            :class:`~molgraph.particles.grid.GridContext`; half slower. The forces inside a body in flight may then
-            depend on where it lies on the grid, and on walls and bodies around; its momentum does not.
+            :class:`~molgraph.particles.grid.GridContext`; then two blocks of one hidden layer are enough. The forces
+            inside a body in flight may then depend on where it lies on the grid, and on walls and bodies around; its
+            momentum does not.
     """
 
     unit: Tensor
@@ -57,6 +59,7 @@ class ConservativeSimulator(Simulator):
         scale: Scale,
         width: int = 128,
         blocks: int = 10,
+        hidden: int = 2,
         embedding: int = 16,
         feedback: bool = False,
         grid: bool = False,
@@ -66,12 +69,12 @@ class ConservativeSimulator(Simulator):
         self.embedding = nn.Embedding(len(scale.species), embedding)
         walls, moments = 2 * dim, 1 + 2 * dim + 2 * dim**2
         inputs = (history - 1) * dim + walls * (history + 4 * (1 + RADIAL)) + 1 + moments + embedding
-        self.encode_nodes = latent_mlp(inputs, width, "silu")
-        self.encode_edges = latent_mlp(dim + 1 + RADIAL + history * dim, width, "silu")
-        self.blocks = nn.ModuleList(InteractionBlock(width, "silu") for _ in range(blocks))
+        self.encode_nodes = latent_mlp(inputs, width, "silu", hidden)
+        self.encode_edges = latent_mlp(dim + 1 + RADIAL + history * dim, width, "silu", hidden)
+        self.blocks = nn.ModuleList(InteractionBlock(width, "silu", hidden) for _ in range(blocks))
         of_pair, of_body = dim + 1 + history, 2 * dim + history - 1
-        self.decode_pairs = still(decoder_mlp(width, width, of_pair, "silu"))
-        self.decode_body = still(decoder_mlp(width, width, of_body, "silu"))
+        self.decode_pairs = still(decoder_mlp(width, width, of_pair, "silu", hidden))
+        self.decode_body = still(decoder_mlp(width, width, of_body, "silu", hidden))
         between = range(blocks - 1)
         self.context = nn.ModuleList(GridContext(width, dim) for _ in between if grid)
         self.feedback = nn.ModuleList(Feedback(width, dim, of_pair, of_body) for _ in between if feedback)

@@ -20,18 +20,18 @@ from .neighbors import Edges
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
-def latent_mlp(inputs: int, width: int, activation: str = "relu") -> nn.Sequential:
-    """Two hidden layers and a normalized output, the MLP of GNS (Sanchez-Gonzalez et al. 2020, section 4.2)."""
-    act = ACTIVATIONS[activation]
-    return nn.Sequential(
-        nn.Linear(inputs, width), act(), nn.Linear(width, width), act(), nn.Linear(width, width), nn.LayerNorm(width)
-    )
+def latent_mlp(inputs: int, width: int, activation: str = "relu", hidden: int = 2) -> nn.Sequential:
+    """Hidden layers and a normalized output; with two, the MLP of GNS (Sanchez-Gonzalez et al. 2020, section 4.2)."""
+    return nn.Sequential(*decoder_mlp(inputs, width, width, activation, hidden), nn.LayerNorm(width))
 
 
-def decoder_mlp(inputs: int, width: int, outputs: int, activation: str = "relu") -> nn.Sequential:
-    """Two hidden layers and a plain output."""
-    act = ACTIVATIONS[activation]
-    return nn.Sequential(nn.Linear(inputs, width), act(), nn.Linear(width, width), act(), nn.Linear(width, outputs))
+def decoder_mlp(inputs: int, width: int, outputs: int, activation: str = "relu", hidden: int = 2) -> nn.Sequential:
+    """Hidden layers and a plain output."""
+    *before, last = [inputs, *[width] * hidden]
+    layers: list[nn.Module] = []
+    for size in before:
+        layers += [nn.Linear(size, width), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers, nn.Linear(last, outputs))
 
 
 def still(decoder: nn.Module) -> nn.Module:
@@ -139,12 +139,13 @@ class InteractionBlock(nn.Module):
     Args:
         width: size of node and edge latents.
         activation: ``relu`` or ``silu``.
+        hidden: hidden layers of both MLPs.
     """
 
-    def __init__(self, width: int, activation: str = "relu") -> None:
+    def __init__(self, width: int, activation: str = "relu", hidden: int = 2) -> None:
         super().__init__()
-        self.edge_mlp = latent_mlp(3 * width, width, activation)
-        self.node_mlp = latent_mlp(2 * width, width, activation)
+        self.edge_mlp = latent_mlp(3 * width, width, activation, hidden)
+        self.node_mlp = latent_mlp(2 * width, width, activation, hidden)
         self.width = width
 
     @property

@@ -15,7 +15,7 @@ MODELS = {
     "gns": GNS,
     "conservative": ConservativeSimulator,
     "feedback": partial(ConservativeSimulator, feedback=True),
-    "grid": partial(ConservativeSimulator, grid=True),
+    "grid": partial(ConservativeSimulator, grid=True, hidden=1),
 }
 
 
