@@ -118,46 +118,63 @@ def instantiate(node: dict[str, Any], **extra: Any) -> Any:
     """Call what ``node["_target_"]`` names with the other keys of ``node`` and ``extra``.
 
     Raises:
-        ValueError: unknown target, or a key that the target does not take (the message lists those that it takes).
+        ValueError: unknown target, a key that the target does not take (the message lists those that it takes), or a
+            value of the wrong kind.
     """
     if "_target_" not in node:
         raise ValueError(
             f"a part of the configuration has no _target_ and does not fit this task; it holds {', '.join(node)}"
         )
     target = locate(node["_target_"])
-    arguments = {key: value for key, value in node.items() if key != "_target_"} | extra
+    values = {key: value for key, value in node.items() if key != "_target_"}
     known, takes_any = parameters(target)
-    unknown = sorted(set(arguments) - set(known))
+    unknown = sorted(set(values | extra) - set(known))
     if unknown and not takes_any:
         raise ValueError(f"{node['_target_']} does not take {', '.join(unknown)}; it takes {', '.join(known)}")
-    return target(**arguments)
+    _check_kinds(node["_target_"], known, values)
+    return target(**values | extra)
 
 
-def parameters(target: Any) -> tuple[list[str], bool]:
-    """Return the names that ``target`` takes, and whether it takes any other name as well.
+KINDS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
+"""What may be given where a parameter is annotated so."""
+
+
+def _check_kinds(name: str, known: dict[str, Any], values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        annotation = known.get(key)
+        kind = getattr(annotation, "__name__", annotation)  # a string where annotations are postponed
+        # True is an int to Python, and a mistake here
+        if kind in KINDS and (not isinstance(value, KINDS[kind]) or isinstance(value, bool) != (kind == "bool")):
+            raise ValueError(f"{name}: {key} has to be of type {kind}, not {value!r}")
+
+
+def parameters(target: Any) -> tuple[dict[str, Any], bool]:
+    """Return the annotations of the names that ``target`` takes, and whether it takes any other name as well.
 
     A class whose ``**options`` go on to its base class takes what that one takes.
     """
     kinds = inspect.getmro(target)[:-1] if inspect.isclass(target) else ()
-    names: list[str] = []
+    known: dict[str, Any] = {}
     for function in [vars(kind)["__init__"] for kind in kinds if "__init__" in vars(kind)] or [target]:
         own = inspect.signature(function).parameters.values()
-        names += [p.name for p in own if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        named = [p for p in own if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        known |= {p.name: p.annotation for p in named if p.name not in known}
         if not any(p.kind is p.VAR_KEYWORD for p in own):
-            return list(dict.fromkeys(names)), False
-    return list(dict.fromkeys(names)), True
+            return known, False
+    return known, True
 
 
 def check_keys(name: str, target: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Return ``values`` if ``target`` takes all of them.
 
     Raises:
-        ValueError: a key that it does not take; the message lists those that it takes.
+        ValueError: a key that it does not take (the message lists those that it takes), or a value of the wrong kind.
     """
     known, takes_any = parameters(target)
     unknown = [key for key in values if key not in known]
     if unknown and not takes_any:
         raise ValueError(f"{name} has no key {unknown[0]!r}; it has {', '.join(known)}")
+    _check_kinds(name, known, values)
     return values
 
 

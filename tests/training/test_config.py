@@ -30,6 +30,14 @@ def test_a_key_that_nobody_takes_is_named_with_those_that_are_taken():
         check_keys("data", lambda name: name, {"b": 1})
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("hidden", "two"), ("hidden", 2.5), ("hidden", True), ("layers", None), ("residual", "perhaps")]
+)
+def test_a_value_of_the_wrong_kind_is_refused(key, value):
+    with pytest.raises(ValueError, match=rf"GCN: {key} has to be of type (int|bool), not {value!r}"):
+        instantiate(GCN | {key: value})
+
+
 def test_a_typo_in_the_trainer_is_an_error():
     with pytest.raises(TypeError, match="epoch"):
         TrainerConfig.from_dict({"epoch": 3})
