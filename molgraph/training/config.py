@@ -14,7 +14,7 @@ CONF = next(path for path in (Path(__file__).parents[1] / "conf", Path(__file__)
 
 
 OPTIMIZERS = ("adamw", "muon")
-PRECISIONS = ("auto", "float32", "bf16")
+PRECISIONS = ("auto", "float32", "bf16", "fastest")
 STEPS = ("eager", "compiled", "captured")
 
 
@@ -24,7 +24,6 @@ class OptimizerConfig:
 
     Attributes:
         name: ``adamw``, or ``muon``: orthogonalized momentum for the matrices of hidden layers, AdamW for the rest.
-            Muon needs PyTorch 2.9.
         learning_rate: peak learning rate.
         final_learning_rate: learning rate at the last step, as a fraction of the peak.
         weight_decay: decoupled weight decay, on matrices only (not on biases, norms and scalars).
@@ -53,7 +52,8 @@ class TrainerConfig:
         patience: stop after that many epochs without a better validation metric (``null``: never).
         evaluate_every: epochs between two validations.
         ema: decay of the exponential moving average of the weights that is validated and saved (0: off).
-        precision: ``float32``, ``bf16`` (autocast) or ``auto`` (float32 by the fastest matmul that is as accurate).
+        precision: ``float32``, ``bf16`` (autocast), ``auto`` (float32 by the fastest matmul that is as accurate) or
+            ``fastest`` (``bf16`` where that is faster on this machine, elsewhere ``auto``).
         step: ``eager``, ``compiled`` (torch.compile) or ``captured`` (a CUDA graph; needs a GPU).
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
         threads: CPU threads of PyTorch (``null``: PyTorch's own choice).

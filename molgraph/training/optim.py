@@ -8,32 +8,24 @@ import torch
 from torch import nn
 
 from molgraph.training.config import OptimizerConfig
+from molgraph.training.muon import Muon
 
 
 def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Return the optimizer that the configuration names; weights decay on matrices alone.
 
     ``adamw`` is fused AdamW (Loshchilov & Hutter, ICLR 2019). ``muon`` is Muon (Jordan et al. 2024) for the matrices of
-    linear layers with at least ``SQUARE`` rows and columns, and AdamW for all else, at the same learning rate: Muon's
-    updates are scaled to the size of AdamW's (Liu et al. 2025, arXiv:2502.16982).
-
-    Raises:
-        ValueError: Muon where PyTorch does not have it.
+    linear layers with at least ``SQUARE`` rows and columns, and AdamW for all else, at the same learning rate.
     """
     if config.name == "adamw":
         return _adamw(module.parameters(), config)
-    if not hasattr(torch.optim, "Muon"):
-        raise ValueError(f"Muon needs PyTorch 2.9, this is {torch.__version__}; use trainer.optimizer.name=adamw")
     layers = [m.weight for m in module.modules() if isinstance(m, nn.Linear) and min(m.weight.shape) >= SQUARE]
     matrices = [weight for weight in layers if weight.requires_grad]
     chosen = set(map(id, matrices))
     rest = _adamw([p for p in module.parameters() if id(p) not in chosen], config)
     if not matrices:
         return rest
-    muon = torch.optim.Muon(
-        matrices, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
-    return Together(rest, muon)
+    return Together(rest, Muon(matrices, config.learning_rate, config.weight_decay))
 
 
 SQUARE = 16

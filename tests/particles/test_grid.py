@@ -86,7 +86,6 @@ def test_a_convolution_is_a_linear_layer_over_the_nodes_around(dim, dilation):
     torch.testing.assert_close(module(field), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon")
 def test_muon_takes_the_kernels_for_the_matrices_that_they_are():
     optimizer = build_optimizer(GridContext(16, 2), OptimizerConfig(name="muon"))
     turned = [tuple(p.shape) for p in optimizer.param_groups[-1]["params"]]

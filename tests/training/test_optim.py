@@ -7,8 +7,6 @@ import torch
 from molgraph.training.config import OptimizerConfig
 from molgraph.training.optim import Together, build_optimizer, learning_rate
 
-needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon")
-
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 1000])
 def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine(steps):
@@ -53,7 +51,6 @@ def train(model, optimizer, steps):
     return losses
 
 
-@needs_muon
 def test_muon_turns_hidden_matrices_and_leaves_the_rest_to_adamw():
     model = network()
     optimizer = build_optimizer(model, OptimizerConfig(name="muon"))
@@ -66,7 +63,6 @@ def test_muon_turns_hidden_matrices_and_leaves_the_rest_to_adamw():
     assert losses[-1] < 0.2 * losses[0]
 
 
-@needs_muon
 def test_a_learning_rate_reaches_all_parts_also_after_loading():
     model = network()
     optimizer = build_optimizer(model, OptimizerConfig(name="muon"))
@@ -79,7 +75,6 @@ def test_a_learning_rate_reaches_all_parts_also_after_loading():
     assert all(map(torch.equal, before, model.parameters()))
 
 
-@needs_muon
 def test_muon_goes_on_as_if_it_had_not_stopped():
     first, second = network(), network()
     config = OptimizerConfig(name="muon", weight_decay=0.1)
@@ -90,6 +85,5 @@ def test_muon_goes_on_as_if_it_had_not_stopped():
     assert train(first, one, 3) == train(second, other, 3)
 
 
-@needs_muon
 def test_muon_without_hidden_matrices_is_adamw():
     assert not isinstance(build_optimizer(torch.nn.Linear(3, 4), OptimizerConfig(name="muon")), Together)
