@@ -7,7 +7,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from molgraph.training.config import TrainerConfig
 from molgraph.training.distributed import World, shard
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
-from molgraph.training.precision import choose_device, describe_device, set_precision
+from molgraph.training.precision import choose_device, choose_precision, describe_device, set_precision
 from molgraph.training.step import build_passes
 from molgraph.training.task import Batches, Task
 
@@ -124,6 +124,7 @@ class Trainer:
         if self.device.type == "cpu":
             keep_memory()
         self.growth = Growth()
+        self.config = replace(self.config, precision=choose_precision(self.config.precision, self.device))
         precision = set_precision(self.config.precision, self.device)
         self.task, self.state = task.to(self.device), state
         self.steps = min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs)

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from molgraph.training import precision
-from molgraph.training.precision import autocast, choose_device, describe_device, probe, set_precision
+from molgraph.training.precision import (
+    autocast,
+    choose_device,
+    choose_precision,
+    describe_device,
+    probe,
+    set_precision,
+)
 
 CPU = torch.device("cpu")
 
@@ -57,6 +64,20 @@ def test_a_faster_bf16_is_told_and_not_taken(monkeypatch):
     monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", 1.7))
     assert set_precision("auto", CPU) == "float32 (bf16 is 1.7 times as fast)"
     assert set_precision("float32", CPU) == "float32"
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(1.7, "bf16"), (1.1, "auto"), (0.04, "auto")])
+def test_the_fastest_precision_is_bf16_only_where_that_is_faster(monkeypatch, gain, chosen):
+    monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", gain))
+    assert choose_precision("fastest", CPU) == chosen
+    assert [choose_precision(name, CPU) for name in ("auto", "float32", "bf16")] == ["auto", "float32", "bf16"]
+
+
+def test_a_bf16_that_is_slow_is_told(monkeypatch):
+    monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", 0.04))
+    assert set_precision("bf16", CPU) == "bf16 autocast (float32 is 25.0 times as fast)"
+    monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", 1.7))
+    assert set_precision("bf16", CPU) == "bf16 autocast"
 
 
 def test_float32_never_takes_the_faster_kernel():

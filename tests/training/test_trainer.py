@@ -5,6 +5,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from molgraph.training import precision
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import OptimizerConfig, TrainerConfig
 from molgraph.training.task import Task
@@ -275,3 +276,11 @@ def test_evaluation_leaves_the_random_state_alone():
 def test_a_device_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"trainer.device=cuda: this PyTorch sees no GPU"):
         fit(tmp_path, device="cuda")
+
+
+@pytest.mark.parametrize(("gain", "equal"), [(2.0, "bf16"), (0.5, "auto")])
+def test_the_fastest_precision_trains_as_the_one_that_it_stands_for(tmp_path, monkeypatch, gain, equal):
+    monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", gain))
+    for name in ("fastest", equal):
+        fit(tmp_path / name, precision=name, epochs=1)
+    assert_same_run(tmp_path / "fastest", tmp_path / equal)
