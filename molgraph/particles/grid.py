@@ -22,9 +22,9 @@ class Grid:
     """Where particles lie among the nodes of a grid, one grid for each group."""
 
     nodes: Tensor
-    """Rows ``[N, 2^D]`` of the nodes at the corners of each particle's cell, counted over all groups."""
+    """Rows ``[N, 3^D]`` of the nodes around each particle, counted over all groups."""
     shares: Tensor
-    """Multilinear weight ``[N, 2^D]`` of each of them; those of a particle add up to 1."""
+    """Weight ``[N, 3^D]`` of each of them, a quadratic spline of its distance; those of a particle add up to 1."""
     solid: Tensor
     """Whether each node lies on or behind a wall ``[n₁, ..]``, 0 or 1."""
     groups: int
@@ -73,7 +73,7 @@ def lay_grid(state: ParticleState, spacing: float) -> Grid:
     beside, fractions, walls = zip(*(_along(*column, spacing) for column in columns), strict=True)
     solid = torch.stack(torch.meshgrid(*walls, indexing="ij")).any(0).to(now.dtype)
     nodes, shares = [], []
-    for corner in product((0, 1), repeat=box.dim):
+    for corner in product(range(3), repeat=box.dim):
         node, share = graph, torch.ones_like(now[:, 0])
         for axis, side in enumerate(corner):
             node, share = node * solid.shape[axis] + beside[axis][:, side], share * fractions[axis][:, side]
@@ -83,7 +83,11 @@ def lay_grid(state: ParticleState, spacing: float) -> Grid:
 
 
 def _along(place: Tensor, low: float, high: float, circle: bool, spacing: float) -> tuple[Tensor, Tensor, Tensor]:
-    """One axis: the nodes beside each particle ``[N, 2]``, its shares in them, and which nodes are wall ``[n]``."""
+    """One axis: the nodes beside each particle ``[N, 3]``, its shares in them, and which nodes are wall ``[n]``.
+
+    The splines are those of material point methods (Steffen, Kirby, Berzins 2008): unlike linear weights they have no
+    kinks, and neither have forces then that come from the grid.
+    """
     between = max(1, round((high - low) / spacing)) if math.isfinite(high - low) else 0  # cells from end to end
     step = (high - low) / between if between else spacing
     origin = low if math.isfinite(low) else 0.0
@@ -96,12 +100,14 @@ def _along(place: Tensor, low: float, high: float, circle: bool, spacing: float)
         place = place.clamp(max=last + 1)
         first = int(max(first - REACH, (low - origin) / step - 1))
         last = int(min(last + 1 + REACH, (high - origin) / step + 1.999))  # a wall may lie between two nodes
-    cell = place.detach().floor()
-    beside = torch.stack([cell, cell + 1], dim=1).long() - first
+    nearest = (place.detach() + 0.5).floor()
+    beside = torch.stack([nearest - 1, nearest, nearest + 1], dim=1).long() - first
+    aside = place - nearest
+    shares = torch.stack([0.5 * (0.5 - aside) ** 2, 0.75 - aside**2, 0.5 * (0.5 + aside) ** 2], dim=1)
     nodes = origin + step * torch.arange(first, last + 1, device=place.device)
     on = 1e-6 * step
     wall = ((nodes < low + on) | (nodes > high - on)) & (not circle)
-    return beside % len(nodes), torch.stack([1 - (place - cell), place - cell], dim=1), wall
+    return beside % len(nodes), shares, wall
 
 
 REACH = 8
