@@ -138,7 +138,7 @@ class TrainingWindows:
         """The batches of an epoch."""
         generator = np.random.default_rng((self.seed, number))
         shares = np.array(self.unrolls if number >= self.unroll_from else (1.0,))
-        lotteries = {k: self._lottery(k) for k in range(1, 1 + len(shares))}
+        lotteries = {k: self._lottery(k) for k, share in enumerate(shares, 1) if share}
         for _ in range(self.steps_per_epoch):
             steps = 1 + int(generator.choice(len(shares), p=shares / shares.sum()))
             places = [lotteries[steps].draw(generator) for _ in range(self.batch_size)]
