@@ -139,13 +139,12 @@ class InteractionBlock(nn.Module):
     Args:
         width: size of node and edge latents.
         activation: ``relu`` or ``silu``.
-        hidden: hidden layers of both MLPs.
     """
 
-    def __init__(self, width: int, activation: str = "relu", hidden: int = 2) -> None:
+    def __init__(self, width: int, activation: str = "relu") -> None:
         super().__init__()
-        self.edge_mlp = latent_mlp(3 * width, width, activation, hidden)
-        self.node_mlp = latent_mlp(2 * width, width, activation, hidden)
+        self.edge_mlp = latent_mlp(3 * width, width, activation)
+        self.node_mlp = latent_mlp(2 * width, width, activation)
         self.width = width
 
     @property

@@ -40,7 +40,7 @@ class Pairs:
 
     def around(self, terms: Tensor) -> Tensor:
         """Sum over the neighbours of each particle, faded out towards the radius: ``[E, F] -> [N, F]``."""
-        return segment_sum(self.weight * terms, self.edges.dst, self.edges.offsets)
+        return segment_sum(self.weight.to(terms.dtype) * terms, self.edges.dst, self.edges.offsets)
 
     def products(self, values: Tensor) -> Tensor:
         """``values ⊗ x`` with the relative position: ``[E, D] -> [E, D²]``."""

@@ -28,11 +28,10 @@ def numpy_mlp(sequential, rows, relu):
     return values
 
 
-@pytest.mark.parametrize(("activation", "hidden"), [("relu", 2), ("silu", 1), ("silu", 0)])
-def test_a_block_equals_a_few_lines_of_numpy(activation, hidden):
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_a_block_equals_a_few_lines_of_numpy(activation):
     torch.manual_seed(0)
-    block, edges = InteractionBlock(8, activation, hidden).double(), graph()
-    assert [len(mlp) for mlp in (block.edge_mlp, block.node_mlp)] == [2 * hidden + 2] * 2
+    block, edges = InteractionBlock(8, activation).double(), graph()
     nodes, links = torch.randn(12, 8).double(), torch.randn(len(edges.dst), 8).double()
     h, e, src, dst = nodes.numpy(), links.numpy(), edges.src.numpy(), edges.dst.numpy()
 

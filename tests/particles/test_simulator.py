@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from molgraph.particles.conservative import ConservativeSimulator
+from molgraph.particles.conservative_grid import ConservativeGridSimulator
 from molgraph.particles.rollout import rollout
 from molgraph.particles.simulator import GNS
 from molgraph.particles.space import Box
@@ -15,7 +16,7 @@ MODELS = {
     "gns": GNS,
     "conservative": ConservativeSimulator,
     "feedback": partial(ConservativeSimulator, feedback=True),
-    "grid": partial(ConservativeSimulator, grid=True, hidden=1),
+    "grid": ConservativeGridSimulator,
 }
 
 
