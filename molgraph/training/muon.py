@@ -31,13 +31,14 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move each matrix that has a gradient."""
         for group in self.param_groups:
-            learned = [matrix for matrix in group["params"] if matrix.grad is not None]
+            learned = [(matrix, matrix.grad) for matrix in group["params"] if matrix.grad is not None]
             for _, alike in itertools.groupby(sorted(learned, key=_shape), key=_shape):
-                self._step(list(alike), group)
+                matrices, gradients = zip(*alike, strict=True)
+                self._step(matrices, gradients, group)
 
-    def _step(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
+    def _step(self, matrices: tuple[Tensor, ...], gradients: tuple[Tensor, ...], group: dict[str, Any]) -> None:
         """Move matrices of one shape."""
-        gradients, past = [m.grad for m in matrices], [self._past(m) for m in matrices]
+        past = [self._past(matrix) for matrix in matrices]
         torch._foreach_lerp_(past, gradients, 1 - group["momentum"])
         updates = orthogonalized(torch.stack(torch._foreach_lerp(gradients, past, group["momentum"])))
         torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
@@ -51,8 +52,8 @@ class Muon(torch.optim.Optimizer):
         return state["momentum_buffer"]
 
 
-def _shape(matrix: Tensor) -> tuple[int, ...]:
-    return tuple(matrix.shape)
+def _shape(learned: tuple[Tensor, Tensor]) -> tuple[int, ...]:
+    return tuple(learned[0].shape)
 
 
 QUINTIC = 3.4445, -4.7750, 2.0315
