@@ -42,7 +42,8 @@ class ConservativeGridSimulator(ConservingSimulator):
         self.blocks = nn.ModuleList(MessageBlock(self.of_edge, width) for _ in range(blocks))
         self.context = nn.ModuleList(GridContext(width, scale.dim, channels) for _ in range(blocks - 1))
         self.look = Look(self.of_edge, width)
-        self.decode_pairs = still(nn.Linear(width, self.of_pair))
+        # normalized: a pair that meets faster than any in training must not be given a force beyond all of them
+        self.decode_pairs = still(nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.of_pair)))
         self.decode_body = still(decoder_mlp(width, width, self.of_body, "silu", hidden=1))
 
     def learned_acceleration(self, around: Surroundings) -> Tensor:

@@ -53,3 +53,10 @@ def test_the_grid_reaches_where_messages_do_not(spoken, scale, make_state):
     gone = places + torch.tensor([[0.0, 0.0], [0.0, 0.0], [30.0, 0.0]])
     farther = gone + torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 0.05]])
     torch.testing.assert_close(first(farther), first(gone))
+
+
+def test_a_pair_that_meets_faster_than_any_other_is_told_no_more_than_others_are(spoken, scale, pairs):
+    simulator = spoken(ConservativeGridSimulator(scale, 16, 2))
+    nodes, features = torch.randn(12, 16), torch.randn(len(pairs.edges.dst), simulator.of_edge)
+    usual, fast = (simulator.decode_pairs(simulator.look(nodes, factor * features, pairs.edges)) for factor in (1, 1e4))
+    assert fast.abs().max() < 3 * usual.abs().max()
