@@ -42,14 +42,14 @@ def test_the_grid_reaches_where_messages_do_not(spoken, scale, make_state):
     torch.manual_seed(0)
     simulator = spoken(ConservativeGridSimulator(scale, 16, 2))
     state = make_state(3, dtype=torch.float64)
-    places = torch.tensor([[0.2, 0.5], [0.3, 0.5], [0.85, 0.5]], dtype=torch.float64)  # the third is 2.7 radii away
+    places = torch.tensor([[0.2, 0.5], [0.3, 0.5], [0.6, 0.5]], dtype=torch.float64)  # the third is 1.5 radii away
 
     def first(places):
         still = places[:, None].expand(-1, scale.history + 1, -1)
         return simulator.acceleration(replace(state, positions=still, box=Box.open(2)))[0]
 
     moved = places + torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 0.05]])
-    assert (first(moved) - first(places)).norm() > 1e-7
+    assert (first(moved) - first(places)).norm() > 1e-4 * first(places).norm()
     gone = places + torch.tensor([[0.0, 0.0], [0.0, 0.0], [30.0, 0.0]])
     farther = gone + torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 0.05]])
     torch.testing.assert_close(first(farther), first(gone))
