@@ -85,8 +85,16 @@ class Cell(nn.Module):
         if not fused or self.kernel is None:
             return torch.stack([step[0] for step in self.unroll(x, state)], dim=1)
         start = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)
+        if self.kernel is nn.LSTM and torch.is_autocast_enabled("cpu") and not x.is_cuda and not has_bf16_lstm():
+            with torch.autocast("cpu", enabled=False):
+                return self.weights(x.float(), start and tuple(part.float() for part in start))[0]
         outputs, _ = self.weights(x, start[0] if start is not None and self.parts == 1 else start)
         return outputs
+
+
+def has_bf16_lstm() -> bool:
+    """Whether PyTorch can run an LSTM in bfloat16 on this CPU: elsewhere it stops, with no kernel to take."""
+    return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 class _Weights(nn.Module):

@@ -67,3 +67,14 @@ def test_a_coupled_cell_is_an_lstm_whose_forget_gate_is_one_minus_the_input_gate
 def test_an_unknown_cell_is_refused():
     with pytest.raises(ValueError, match="unknown cell 'gro'"):
         make_cell("gro", 1, 1)
+
+
+def test_an_lstm_in_bfloat16_on_a_cpu_without_such_a_kernel_runs_in_float32(monkeypatch):
+    monkeypatch.setattr("molgraph.sequences.cells.has_bf16_lstm", lambda: False)
+    cell, x = make_cell("lstm", 5, 8), torch.randn(3, 9, 5)
+    middle = cell.unroll(x[:, :4])[-1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = cell(x[:, 4:].bfloat16(), tuple(part.bfloat16() for part in middle)), cell(x)
+    assert got[0].dtype == torch.float32
+    torch.testing.assert_close(got[0], cell(x)[:, 4:], atol=0.03, rtol=0.03)
+    torch.testing.assert_close(got[1], cell(x), **CLOSE)
