@@ -54,7 +54,7 @@ def configuration(folder, model="gns_conservative", **trainer):
 
 
 @pytest.mark.parametrize(
-    ("model", "options"), [("gns", {}), ("gns_conservative", {}), ("gns_conservative", {"grid": True, "blocks": 2})]
+    ("model", "options"), [("gns", {}), ("gns_conservative", {}), ("gns_conservative_grid", {"blocks": 2})]
 )
 def test_a_run_trains_reports_and_loads_again(folder, tmp_path, model, options):
     settings = configuration(folder, model)
