@@ -62,7 +62,7 @@ ITERATIONS = 5
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
-    """``U Vᵀ`` of each ``U S Vᵀ`` in ``[K, A, B]``, about: singular values become 0.7 to 1.2.
+    """``U Vᵀ`` of each ``U S Vᵀ`` in ``[K, A, B]``, about: singular values become about 1, the smallest of them less.
 
     In bfloat16 on a GPU, in float32 on a CPU, which may have to emulate the other.
     """
