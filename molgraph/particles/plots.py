@@ -20,7 +20,7 @@ def plot_rollout(path: str | Path, box: Box, predicted: np.ndarray, truth: np.nd
     Args:
         path: where to write.
         box: periods and walls.
-        predicted: frames ``[T, N, D]``, those of moving particles.
+        predicted: frames ``[T, N, D]`` of the moving particles, from the start on.
         truth: the same, or None.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,7 +39,7 @@ def plot_rollout(path: str | Path, box: Box, predicted: np.ndarray, truth: np.nd
 
 def _errors(axis: Any, rollouts: dict[str, np.ndarray], box: Box) -> None:
     errors = squared_errors(rollouts["prediction"], rollouts["truth"], box)
-    axis.semilogy(np.arange(len(errors)), np.maximum(errors, 1e-12))
+    axis.semilogy(np.arange(1, len(errors)), np.maximum(errors[1:], 1e-12))  # there is none at the start
     axis.set(xlabel="step", ylabel="mean squared error of positions")
 
 

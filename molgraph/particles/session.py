@@ -123,7 +123,12 @@ class RolloutSession:
     def _draw(self, path: Path, frames: np.ndarray) -> None:
         truth = self._truth(len(frames))
         panels = {"prediction": frames} if truth is None else {"truth": truth, "prediction": frames}
+        panels = {name: self._from_start(moved) for name, moved in panels.items()}
         animate(path, panels, self.start.state.box, self.start.species, self.arguments.color)
+
+    def _from_start(self, frames: np.ndarray) -> np.ndarray:
+        """The frames with the start before them."""
+        return np.concatenate([self.start.state.positions[None, :, -1].numpy(), frames])
 
     def _report(self, frames: np.ndarray, seconds: float, state: ParticleState) -> None:
         """Print, plot and store what the rollout did."""
@@ -140,8 +145,8 @@ class RolloutSession:
                 frames, truth = frames[:shared], truth[:shared]
                 values |= horizon_errors(squared_errors(frames[:, moving], truth[:, moving], box))
                 values |= compare(state, frames, truth, self.simulator.scale.radius)
-                truth = truth[:, moving]
-            plot_rollout(folder / "rollout.png", box, frames[:, moving], truth if shared > 1 else None)
+            drawn = None if truth is None or shared < 2 else self._from_start(truth)[:, moving]
+            plot_rollout(folder / "rollout.png", box, self._from_start(frames)[:, moving], drawn)
         for name, value in values.items():
             self.console.print(f"{name:22s} {value:.4g}", highlight=False)
         if len(frames) > 1 and self.start.source is not None:

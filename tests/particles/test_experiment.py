@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from rich.console import Console
 
 from molgraph.particles.experiment import SimulationExperiment, load_simulator
@@ -119,6 +120,7 @@ def test_the_verbs_roll_out_a_run(folder, tmp_path, monkeypatch, capsys):
     words = ["rollout", str(tmp_path / "run"), "--no-guard"]
     main([*words, "--steps", "12", *[word for o in outputs for word in ("-o", o)]])
     assert all(Path(o).exists() for o in outputs)
+    assert Image.open(outputs[-1]).n_frames == 13  # the start, and what followed
     told = json.loads((tmp_path / "run" / "rollout.json").read_text())
     assert told["frames"] == 12
     assert told.keys() >= {"mse_5", "sliced_wasserstein", "momentum_drift", "density_deviation", "time_to_failure"}
