@@ -45,7 +45,8 @@ def describe_device(device: torch.device) -> str:
     """Return the device as a person would say it."""
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def bound_primitive_caches() -> None:
