@@ -141,8 +141,9 @@ class SimulationExperiment(Experiment):
         """Metrics on the test trajectories with those of free flight beside them, a moving picture and a plot."""
         frames = self._frames("test", torch.float64)
         simulator = self.task.simulator
-        found = evaluate(simulator, frames)
-        base = evaluate(FreeFlight(self.scale), frames).metrics
+        with self.console.status(f"rolling out {len(frames.trajectories)} held-out trajectories"):  # takes minutes
+            found = evaluate(simulator, frames)
+            base = evaluate(FreeFlight(self.scale), frames).metrics
         device = str(next(simulator.buffers()).device)
         solver = self.source.milliseconds(device) if isinstance(self.source, SimulatedSet) else None
         results = {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": solver}
