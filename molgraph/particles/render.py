@@ -29,7 +29,7 @@ def animate(
     frames: int = 80,
     seconds: float = 5.0,
 ) -> Path:
-    """Write a GIF (or an MP4, where ffmpeg is installed) of simulations side by side.
+    """Write a GIF (or an MP4, where ffmpeg is installed) of simulations side by side, in a wide box below each other.
 
     Args:
         path: where to write; the suffix chooses the format.
@@ -90,13 +90,15 @@ def _figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained", dpi=72)
-    FigureCanvasAgg(figure)
     limits = _limits(panels, box)
+    width, height = _panel_size(limits)
+    rows, columns = (len(panels), 1) if width > 2 * height else (1, len(panels))
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained", dpi=72)
+    FigureCanvasAgg(figure)
     shade = _shades(panels, box, species, color)
     axes = []
     for place, title in enumerate(panels):
-        axis = figure.add_subplot(1, len(panels), place + 1, projection="3d" if box.dim == 3 else None)
+        axis = figure.add_subplot(rows, columns, place + 1, projection="3d" if box.dim == 3 else None)
         axis.set_title(title)
         axes.append(axis)
 
@@ -107,6 +109,15 @@ def _figure(
             _scatter(axis, frames[chosen[step]], shade[title][chosen[step]], limits)
 
     return figure, draw
+
+
+def _panel_size(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Width and height of one simulation and its title in inches: shaped as the box."""
+    across, up = (high - low for low, high in limits[:2])
+    if len(limits) == 3 or min(across, up) <= 0:
+        return 3.6, 3.8
+    width = min(max(3.6 * (across / up) ** 0.5, 1.8), 7.2)
+    return width, min(max(width * up / across, 0.4), 7.2) + 0.3
 
 
 def _scatter(axis: Any, positions: np.ndarray, shade: np.ndarray, limits: Sequence[tuple[float, float]]) -> None:

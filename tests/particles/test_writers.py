@@ -78,6 +78,20 @@ def test_truth_and_prediction_are_drawn_side_by_side(tmp_path, dim, color):
     assert len(picture.convert("RGB").getcolors(100_000)) > 3, "something is drawn"
 
 
+@pytest.mark.parametrize("box", [Box((0, 0), (3, 1)), Box((0, 0), (1, 3))], ids=["wide", "high"])
+def test_a_picture_has_the_shape_of_the_box(tmp_path, box):
+    from PIL import Image
+
+    frames = np.random.default_rng(0).random((3, 12, 2)) * box.upper
+    pictures = [
+        Image.open(animate(tmp_path / "out.gif", dict.fromkeys(titles, frames), box, SPECIES)) for titles in ("a", "ab")
+    ]
+    one, two = (picture.width / picture.height for picture in pictures)
+    wide = box.upper[0] > 1
+    assert one == pytest.approx(2.7 if wide else 0.33, rel=0.15)
+    assert two == pytest.approx(one / 2 if wide else 2 * one, rel=0.1), "wide boxes lie below each other"
+
+
 def test_an_unknown_suffix_or_color_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"\.h5"):
         open_writer(tmp_path / "out.pdb", SPECIES, BOX, 1.0)
