@@ -197,11 +197,21 @@ class ValidationWindows:
         frames: the trajectories.
         steps: future frames of each window.
         starts: windows per trajectory.
+
+    Raises:
+        ValueError: a trajectory is shorter than a window.
     """
 
     frames: Frames
     steps: int
     starts: int = 1
+
+    def __post_init__(self) -> None:
+        for number, trajectory in enumerate(self.frames.trajectories):
+            if self.frames.starts(number, self.steps) < 1:
+                raise ValueError(
+                    f"trajectory {number} has {len(trajectory)} frames, too few to roll out {self.steps} steps"
+                )
 
     def __len__(self) -> int:
         return self.starts
@@ -213,8 +223,5 @@ class ValidationWindows:
 
     def _window(self, trajectory: int, place: int) -> Window:
         last = self.frames.starts(trajectory, self.steps) - 1
-        if last < 0:
-            frames = len(self.frames.trajectories[trajectory])
-            raise ValueError(f"trajectory {trajectory} has {frames} frames, too few to roll out {self.steps} steps")
         start = 0 if self.starts == 1 else round(place * last / (self.starts - 1))
         return self.frames.window(trajectory, start, self.steps)

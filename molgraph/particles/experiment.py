@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from molgraph.training.checkpoint import load_checkpoint
-from molgraph.training.config import instantiate, read_config
+from molgraph.training.config import checked_target, instantiate, read_config
 from molgraph.training.experiment import Experiment
 
 from .checks import check_radius, check_trajectory
@@ -26,9 +26,10 @@ from .evaluation import Evaluation, FreeFlight, evaluate
 from .objective import SimulationTask
 from .plots import plot_rollout
 from .render import animate
+from .settings import SpaceConfig, WindowConfig
 from .simulate import SimulatedSet
 from .simulator import Scale, Simulator
-from .statistics import NOISE_FRACTION, relative_motion, suggest
+from .statistics import relative_motion, suggest
 from .trajectory import Metadata, ParticleSet, Trajectory
 
 
@@ -45,33 +46,6 @@ class FolderSet:
     def ensure(self) -> ParticleSet:
         """Open the folder."""
         return ParticleSet.open(self.folder)
-
-
-@dataclass(frozen=True)
-class WindowConfig:
-    """How training and validation windows are drawn; see :class:`~molgraph.particles.dataset.TrainingWindows`."""
-
-    batch_size: int = 4
-    steps_per_epoch: int = 250
-    reflect: bool = True
-    unrolls: tuple[float, ...] = (1.0,)
-    unroll_from: int = 0
-    through_time: bool = False
-    emphasis: float = 0.0
-    validation_steps: int = 60
-    validation_starts: int = 2
-
-
-@dataclass(frozen=True)
-class SpaceConfig:
-    """What is computed from the data unless it is given."""
-
-    radius: float | None = None
-    """Connectivity radius in the length unit of the data; about 20 neighbours by default."""
-    history: int = 5
-    """Past velocities that the model sees."""
-    noise: float = NOISE_FRACTION
-    """Spread of the velocity noise, as a fraction of the spread of velocities."""
 
 
 class SimulationExperiment(Experiment):
@@ -100,9 +74,10 @@ class SimulationExperiment(Experiment):
         space: dict[str, Any] | None = None,
     ) -> None:
         self.console, self.source = console, instantiate(data)
+        self.windows, self.space = WindowConfig.of(windows or {}), SpaceConfig.of(space or {})
+        checked_target(model, scale=None)  # a wrong word is told before minutes of simulation, not after
         self.data: ParticleSet = self.source.ensure()
-        self.metadata, self.space = self.data.metadata, SpaceConfig(**(space or {}))
-        self.windows = _window_config(windows or {})
+        self.metadata = self.data.metadata
         self.trajectories = {split: self.data.trajectories(split) for split in ("train", "valid", "test")}
         self.radius = self._check()
         noise = self.noise()
@@ -161,6 +136,8 @@ class SimulationExperiment(Experiment):
         """Refuse bad data, and say what was chosen; returns the radius."""
         box, longest = self.metadata.box, 1 + self.space.history + 1
         for split, trajectories in self.trajectories.items():
+            if not trajectories:
+                raise ValueError(f"{self.data.folder / split}.h5 holds no trajectory, and each split needs one")
             for number, trajectory in enumerate(trajectories):
                 check_trajectory(trajectory, box, longest, f"{self.data.folder / split}.h5:{number:05d}")
         train = self.trajectories["train"]
@@ -180,13 +157,6 @@ class SimulationExperiment(Experiment):
         animate(folder / "rollout.gif", panels, self.metadata.box, trajectory.species)
         moving = ~np.isin(trajectory.species, self.metadata.kinematic)
         plot_rollout(folder / "rollout.png", self.metadata.box, found.predicted[:, moving], found.truth[:, moving])
-
-
-def _window_config(values: dict[str, Any]) -> WindowConfig:
-    values = dict(values)
-    if "unrolls" in values:
-        values["unrolls"] = tuple(values["unrolls"])
-    return WindowConfig(**values)
 
 
 def speed(model: float, solver: float) -> str:

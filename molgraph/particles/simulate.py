@@ -21,6 +21,7 @@ from molgraph.training.cache import cache_folder
 from molgraph.training.config import instantiate
 
 from .scenes import Scene
+from .settings import require
 from .statistics import motion_statistics, suggest
 from .trajectory import SPLITS, Metadata, ParticleSet, Trajectory, TrajectoryWriter
 
@@ -49,6 +50,9 @@ class SimulatedSet:
         trajectories: number of trajectories of ``train``, ``valid`` and ``test``.
         seed: of the first trajectory; each has its own.
         folder: where to keep it; by default the user's cache, in a folder that names the settings.
+
+    Raises:
+        ValueError: a duration, a number of frames or of trajectories that no set has.
     """
 
     name: str
@@ -59,6 +63,14 @@ class SimulatedSet:
     trajectories: dict[str, int]
     seed: int = 0
     folder: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        require(self.frame_time > 0, "data.frame_time", self.frame_time, "positive")
+        require(self.frames >= 3, "data.frames", self.frames, "at least 3, as an acceleration is seen in three")
+        counts = self.trajectories
+        known = set(counts) <= set(SPLITS) and min(counts.values(), default=0) >= 0
+        require(known, "data.trajectories", counts, f"numbers for {', '.join(SPLITS)}")
+        require(counts.get("train", 0) >= 1, "data.trajectories.train", counts.get("train", 0), "at least 1")
 
     @property
     def path(self) -> Path:

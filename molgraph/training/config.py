@@ -118,6 +118,16 @@ def instantiate(node: dict[str, Any], **extra: Any) -> Any:
     """Call what ``node["_target_"]`` names with the other keys of ``node`` and ``extra``.
 
     Raises:
+        ValueError: as :func:`checked_target`.
+    """
+    target = checked_target(node, **extra)
+    return target(**{key: value for key, value in node.items() if key != "_target_"} | extra)
+
+
+def checked_target(node: dict[str, Any], **extra: Any) -> Any:
+    """Return what ``node["_target_"]`` names, if it can be called with the other keys of ``node`` and ``extra``.
+
+    Raises:
         ValueError: unknown target, a key that the target does not take (the message lists those that it takes), or a
             value of the wrong kind.
     """
@@ -132,7 +142,7 @@ def instantiate(node: dict[str, Any], **extra: Any) -> Any:
     if unknown and not takes_any:
         raise ValueError(f"{node['_target_']} does not take {', '.join(unknown)}; it takes {', '.join(known)}")
     _check_kinds(node["_target_"], known, values)
-    return target(**values | extra)
+    return target
 
 
 KINDS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}

@@ -8,9 +8,9 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from molgraph.particles.experiment import SimulationExperiment, load_simulator
+from molgraph.particles.experiment import FolderSet, SimulationExperiment, load_simulator
 from molgraph.particles.space import Box
-from molgraph.particles.trajectory import Metadata, Trajectory, write_set
+from molgraph.particles.trajectory import Metadata, ParticleSet, Trajectory, write_set
 from molgraph.training.config import CONF
 from molgraph.training.run import resume, train
 
@@ -100,7 +100,32 @@ def test_bad_data_stop_a_run_before_training(folder, tmp_path):
     long["task"] = long["task"] | {"space": {"history": 40}}
     with pytest.raises(ValueError, match="a window needs 42"):
         train(long, tmp_path / "run", Console(quiet=True))
+    far = configuration(folder)
+    far["task"] = far["task"] | {"windows": {"validation_steps": 30}}
+    with pytest.raises(ValueError, match="30 frames, too few to roll out 30 steps"):
+        train(far, tmp_path / "run", Console(quiet=True))
+    empty = ParticleSet.open(folder)
+    parts = {split: empty.trajectories(split) for split in ("train", "valid")} | {"test": []}
+    write_set(tmp_path / "empty", parts, empty.metadata)
+    with pytest.raises(ValueError, match=r"test\.h5 holds no trajectory"):
+        train(configuration(tmp_path / "empty"), tmp_path / "run", Console(quiet=True))
     assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_wrong_words_are_told_before_anything_is_simulated(monkeypatch, tmp_path):
+    def simulate(self):
+        raise AssertionError("simulated first")
+
+    monkeypatch.setattr(FolderSet, "ensure", simulate)
+    for change, message in [
+        ({"task": {"space": {"history": 0}}}, "history is 0"),
+        ({"task": {"windows": {"batch_size": 0}}}, "batch_size is 0"),
+        ({"model": {"width": "wide"}}, "width has to be of type int"),
+    ]:
+        config = configuration(tmp_path)
+        config |= {part: config[part] | values for part, values in change.items()}
+        with pytest.raises(ValueError, match=message):
+            train(config, tmp_path / "run", Console(quiet=True))
 
 
 def test_the_noise_is_a_fraction_of_the_velocity_spread(folder, tmp_path):

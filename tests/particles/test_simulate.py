@@ -84,3 +84,18 @@ def test_trajectories_of_ones_own_become_a_set(tmp_path):
     one = import_files(files[:1], tmp_path / "one", 0.01)
     assert [len(one.trajectories(split)[0]) for split in ("train", "valid", "test")] == [9, 1, 2]
     assert ParticleSet.open(tmp_path / "mine").metadata.radius > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "message"),
+    [
+        ({"frames": 2}, None, "data.frames is 2; it has to be at least 3"),
+        ({"frame_time": 0.0}, None, "data.frame_time is 0.0"),
+        ({}, {"train": 0, "test": 2}, "data.trajectories.train is 0"),
+        ({}, {"train": 1, "validation": 1}, "numbers for train, valid, test"),
+        ({}, {"train": 1, "test": -1}, "numbers for train, valid, test"),
+    ],
+)
+def test_sets_that_cannot_be_are_refused(settings, counts, message):
+    with pytest.raises(ValueError, match=message):
+        named_set("water_drop", None, settings, counts)
