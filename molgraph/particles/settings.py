@@ -9,19 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from molgraph.training.config import check_keys
+from molgraph.training.config import check_keys, require
 
 from .statistics import NOISE_FRACTION
-
-
-def require(holds: bool, name: str, value: Any, what: str) -> None:
-    """Refuse a setting.
-
-    Raises:
-        ValueError: it does not hold; says the ``name`` of the setting, its value, and ``what`` it has to be.
-    """
-    if not holds:
-        raise ValueError(f"{name} is {value!r}; it has to be {what}")
 
 
 @dataclass(frozen=True)

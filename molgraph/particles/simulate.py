@@ -18,10 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from molgraph.training.cache import cache_folder
-from molgraph.training.config import instantiate
+from molgraph.training.config import instantiate, require
 
 from .scenes import Scene
-from .settings import require
 from .statistics import motion_statistics, suggest
 from .trajectory import SPLITS, Metadata, ParticleSet, Trajectory, TrajectoryWriter
 

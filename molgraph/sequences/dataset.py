@@ -15,6 +15,7 @@ import numpy as np
 
 from molgraph.sequences.batch import TokenBatch, gather
 from molgraph.sequences.tokenizer import BOS, EOS, Vocabulary
+from molgraph.training.config import require
 
 POOL = 50
 """Batches that are sorted by length together: padding falls under 5 % while batches stay random."""
@@ -104,8 +105,7 @@ def bucket(sizes: np.ndarray, batch_size: int, seed: int = 0, epoch: int | None 
     Raises:
         ValueError: if the batch size is not positive.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it has to be at least 1")
+    require(batch_size >= 1, "batch_size", batch_size, "at least 1")
     if epoch is None:
         order = np.argsort(sizes, kind="stable")
         yield from (order[start : start + batch_size] for start in range(0, len(order), batch_size))

@@ -188,6 +188,16 @@ def check_keys(name: str, target: Any, values: dict[str, Any]) -> dict[str, Any]
     return values
 
 
+def require(holds: bool, name: str, value: Any, what: str) -> None:
+    """Refuse a setting.
+
+    Raises:
+        ValueError: it does not hold; says the ``name`` of the setting, its value, and ``what`` it has to be.
+    """
+    if not holds:
+        raise ValueError(f"{name} is {value!r}; it has to be {what}")
+
+
 def with_values(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of ``config`` with new values under dotted keys, such as ``{"trainer.epochs": 100}``.
 
