@@ -10,7 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "smiles_to_graph": "molgraph.molecules.graph",
+    "smiles_to_graph": "molgraph.molecules.graphs.convert",
     "load": "molgraph.molecules.predict",
     "train": "molgraph.training.run",
     "resume": "molgraph.training.run",

@@ -71,9 +71,9 @@ def _add_explain(verbs: Any) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    from molgraph.molecules.depict import write_explanations
+    from molgraph.molecules.explain import write_explanations
     from molgraph.molecules.predict import load
-    from molgraph.sequences.pictures import draw_token_map
+    from molgraph.sequences.evaluation.pictures import draw_token_map
 
     run = options.run if options.run.is_dir() else options.run.parent
     folder = options.output or run / "explanations"
@@ -83,8 +83,8 @@ def _explain(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from molgraph.training.compare import compare, expand
-    from molgraph.training.comparison_page import show, write
+    from molgraph.training.comparison.page import show, write
+    from molgraph.training.comparison.runs import compare, expand
 
     folders = expand(options.runs)
     monitor, rows = compare(folders)
@@ -138,7 +138,7 @@ def _train(overrides: list[str]) -> None:
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # started by torchrun
     if several:
-        from molgraph.training.distributed import one_folder
+        from molgraph.training.hardware.distributed import one_folder
 
         overrides = one_folder(overrides)
     sys.argv = ["molgraph train", *overrides]
@@ -148,7 +148,7 @@ def _train(overrides: list[str]) -> None:
         raise ValueError(_plain(error)) from error
     finally:
         if several:
-            from molgraph.training.distributed import World
+            from molgraph.training.hardware.distributed import World
 
             World.leave()
 

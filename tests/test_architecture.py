@@ -12,22 +12,55 @@ ARROWS = {
     "training": set(),
     "molecules": {"nn", "training"},
     "particles": {"nn", "training"},
-    # A SMILES is a molecule written down: sequences knows these modules of molecules and no other. explain holds what
-    # any model says of its atoms; chemistry is RDKit for those who may not import it; catalog finds the cache folder.
-    "sequences": {"nn", "training"}
-    | {f"molecules.{name}" for name in ("smiles", "splits", "dataset", "encoders", "explain", "chemistry", "catalog")},
+    # A SMILES is a molecule written down, and its graph can feed a decoder: by what these sub-rooms hand on, no more.
+    "sequences": {"nn", "training", "molecules.reading", "molecules.graphs", "molecules.models"},
 }
+SUBROOMS = {
+    "molecules": {
+        "reading": set(),
+        "graphs": {"reading"},
+        "models": {"reading", "graphs"},
+    },
+    "sequences": {
+        "text": set(),
+        "layers": {"text"},
+        "decoding": {"text", "layers"},
+        "evaluation": set(),
+        "property": {"text", "layers"},
+        "language": {"text", "layers", "decoding", "evaluation"},
+        "translation": {"text", "layers", "decoding", "evaluation"},
+    },
+    "particles": {
+        "geometry": set(),
+        "solvers": {"geometry"},
+        "data": {"geometry", "solvers"},
+        "models": {"geometry", "data"},
+        "learning": {"geometry", "data", "models"},
+        "rollout": {"geometry", "solvers", "data", "models", "learning"},
+    },
+    "training": {"hardware": set(), "comparison": set()},
+}
+"""Which sub-room may know which; the files at a room's door may know all of them, and no sub-room knows the door."""
+DOOR = {
+    # the door of these rooms is a layer of its own, beneath the sub-rooms
+    ("training", "hardware"): {"cache", "config", "task"},
+    ("training", "comparison"): {"checkpoint", "config", "experiment", "metrics", "run", "trainer"},
+    # a rollout loads the run that an experiment left
+    ("particles", "rollout"): {"experiment"},
+}
+MOST_FILES, MOST_FLOORS = 15, 11
 HOMES = {
     "rdkit": ("molecules/",),
     "ase": ("particles/",),
-    "warp": ("particles/",),
+    "warp": ("particles/solvers/",),
     "hydra": ("cli.py",),
     "omegaconf": ("cli.py",),
     "wandb": ("training/loggers.py",),
-    "dgl": ("molecules/graph.py", "particles/neighbors.py", "nn/graph.py"),
+    "dgl": ("molecules/graphs/convert.py", "particles/geometry/neighbors.py", "nn/graph.py"),
 }
 NAMELESS = {"utils", "util", "common", "core", "helpers", "base", "misc"}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+ENDINGS = ("ation", "ing", "ion", "or", "er", "ed", "es", "e", "s", "r")
 
 
 def imports_of(file):
@@ -42,14 +75,89 @@ def imports_of(file):
             yield from (f"{module}.{name.name}" for name in node.names)
 
 
+def modules_of(file):
+    """Yield the words of each module of ours that a file imports."""
+    for name in imports_of(file):
+        words = name.split(".")
+        if words[0] == "molgraph" and len(words) > 1:
+            yield words[1:]
+
+
+def imported_file(words):
+    """Return the file that holds a dotted name, or None."""
+    for length in range(len(words), 0, -1):
+        stem = Path(*words[:length])
+        for candidate in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if (ROOT / candidate).exists():
+                return candidate
+    return None
+
+
 @pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] in ROOMS], ids=str)
 def test_a_room_knows_only_the_rooms_it_may_know(file):
     room = file.parts[0]
-    for name in imports_of(file):
-        words = name.split(".")
-        if words[0] == "molgraph" and words[1] != room:
-            allowed = words[1] in ARROWS[room] or ".".join(words[1:3]) in ARROWS[room]
-            assert allowed, f"{file} may not import {name}"
+    for words in modules_of(file):
+        if words[0] != room:
+            allowed = words[0] in ARROWS[room] or ".".join(words[:2]) in ARROWS[room]
+            assert allowed, f"{file} may not import {'.'.join(words)}"
+            handed_on = words[0] not in SUBROOMS or words[0] == "training" or len(words) == 3
+            assert handed_on, f"{file} takes {'.'.join(words)} from inside a sub-room; its __init__ has to hand it on"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if len(file.parts) == 3], ids=str)
+def test_a_subroom_knows_only_the_subrooms_it_may_know(file):
+    room, subroom = file.parts[:2]
+    for words in modules_of(file):
+        if words[0] != room or words[1] == subroom or imported_file(words) == Path(room, "__init__.py"):
+            continue
+        beside, door = SUBROOMS[room][subroom], DOOR.get((room, subroom), set())
+        assert words[1] in beside | door, f"{file} may not import {'.'.join(words)}"
+
+
+def test_every_subroom_is_drawn_and_says_what_lives_there():
+    drawn = {(room, subroom) for room, subrooms in SUBROOMS.items() for subroom in subrooms}
+    assert {file.parts[:2] for file in FILES if len(file.parts) == 3} == drawn
+    for room, subroom in sorted(drawn):
+        sentence = ast.get_docstring(ast.parse((ROOT / room / subroom / "__init__.py").read_text()))
+        assert (":" in sentence and "->" in sentence) or (room, subroom) == ("training", "hardware"), (room, subroom)
+
+
+def test_what_is_allowed_is_used():
+    used = {
+        (file.parts[0], file.parts[1], words[1])
+        for file in FILES
+        if len(file.parts) == 3
+        for words in modules_of(file)
+        if words[0] == file.parts[0] and len(words) > 1
+    }
+    allowed = {
+        (room, sub, other) for room, subs in SUBROOMS.items() for sub, others in subs.items() for other in others
+    }
+    allowed |= {(room, sub, name) for (room, sub), names in DOOR.items() for name in names}
+    assert sorted(allowed - used) == []
+
+
+def test_no_folder_is_crowded_and_no_two_neighbours_differ_by_their_ending():
+    for folder in {file.parent for file in FILES}:
+        names = [file.stem for file in FILES if file.parent == folder and file.stem != "__init__"]
+        assert len(names) <= MOST_FILES, f"{folder} holds {len(names)} files"
+        stems = {}
+        for name in names:
+            ending = next((e for e in ENDINGS if name.endswith(e) and len(name) - len(e) > 3), "")
+            stems.setdefault(name.removesuffix(ending), []).append(name)
+        assert [same for same in stems.values() if len(same) > 1] == [], folder
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_few_floors_and_no_circle(room):
+    inside = [file for file in FILES if file.parts[0] == room]
+    below = {file: {imported_file(words) for words in modules_of(file)} & set(inside) - {file} for file in inside}
+
+    def floors(file, above=()):
+        assert file not in above, f"a circle: {' -> '.join(map(str, (*above, file)))}"
+        return 1 + max((floors(other, (*above, file)) for other in below[file]), default=0)
+
+    assert max(floors(file) for file in inside) <= MOST_FLOORS
 
 
 @pytest.mark.parametrize("library", HOMES)

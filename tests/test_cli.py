@@ -460,10 +460,10 @@ def stop_within_an_epoch(process, checkpoint):
 
 
 def test_python_trains_and_resumes_as_the_command_line_does(tables, tmp_path):
-    encoder = {"_target_": "molgraph.molecules.encoders.GCN", "hidden": 16}
+    encoder = {"_target_": "molgraph.molecules.models.encoders.GCN", "hidden": 16}
     config = {
         "data": {"path": str(tables), "targets": ["y"], "workers": 0},
-        "model": {"_target_": "molgraph.molecules.predictor.GraphPredictor", "encoder": encoder},
+        "model": {"_target_": "molgraph.molecules.models.graph_predictor.GraphPredictor", "encoder": encoder},
         "task": {"_target_": "molgraph.molecules.experiment.PropertyExperiment"},
         "trainer": {"epochs": 1, "device": "cpu"},
         "seed": 0,

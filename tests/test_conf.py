@@ -8,12 +8,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from molgraph.molecules.catalog import DATA_SETS
 from molgraph.molecules.experiment import DataConfig
-from molgraph.molecules.smiles import Standardization
+from molgraph.molecules.reading.catalog import DATA_SETS
+from molgraph.molecules.reading.smiles import Standardization
+from molgraph.training.comparison.search import Range
+from molgraph.training.comparison.study import Candidate
 from molgraph.training.config import CONF, TrainerConfig, locate, parameters, with_values
-from molgraph.training.search import Range
-from molgraph.training.study import Candidate
 
 GROUPS = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in CONF.iterdir() if group.is_dir()}
 FILES = [(group, name) for group, names in sorted(GROUPS.items()) for name in names]

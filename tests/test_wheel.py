@@ -49,7 +49,7 @@ def test_the_program_runs_from_the_unpacked_wheel(wheel, tmp_path):
         archive.extractall(tmp_path / "site")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
-        "from molgraph.training.config import CONF; from molgraph.molecules.catalog import SHIPPED\n"
+        "from molgraph.training.config import CONF; from molgraph.molecules.reading.catalog import SHIPPED\n"
         "print(CONF); print(SHIPPED); assert (CONF / 'train.yaml').is_file() and (SHIPPED / 'aqsoldb.csv.gz').is_file()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)

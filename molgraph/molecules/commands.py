@@ -123,7 +123,7 @@ def _data(options: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from molgraph.molecules.catalog import DATA_SETS, SHIPPED
+    from molgraph.molecules.reading.catalog import DATA_SETS, SHIPPED
 
     console = Console(highlight=False, soft_wrap=True)
     for data_set in DATA_SETS.values():

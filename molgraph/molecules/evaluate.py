@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from molgraph.molecules.predict import TrainedModel
-from molgraph.molecules.table import Source, read_table
+from molgraph.molecules.reading.table import Source, read_table
 
 
 def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimiter: str) -> dict[str, dict[str, float]]:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
-from molgraph.molecules import splits
-from molgraph.molecules.baselines import Baseline
-from molgraph.molecules.dataset import PropertyBatches, check_molecules
-from molgraph.molecules.smiles import Standardization
-from molgraph.molecules.table import MoleculeTable, Source, read_table
+from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
+from molgraph.molecules.models.baselines import Baseline
+from molgraph.molecules.reading import splits
+from molgraph.molecules.reading.smiles import Standardization
+from molgraph.molecules.reading.table import MoleculeTable, Source, read_table
+from molgraph.molecules.report import PropertyReport
 from molgraph.training.config import check_keys, locate
 from molgraph.training.experiment import Experiment
-from molgraph.training.report import PropertyReport
 from molgraph.training.supervised import Classification, MultiClass, Regression, Supervised
 from molgraph.training.trainer import Trainer
 

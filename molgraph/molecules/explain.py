@@ -1,226 +1,151 @@
-"""What a model looked at in a molecule: ``model + SMILES -> attention | gradient x input -> a weight for each atom``.
+"""Weights of atoms and bonds drawn onto the molecule: ``Explanation -> SVG | PNG``, and all of them as a table."""
 
-A weight says what the model used, not what is true of the molecule.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from matplotlib import colormaps
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
-from torch import Tensor, nn
+from rdkit.Chem.Draw import rdMolDraw2D
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
-from molgraph.molecules.fingerprints import MORGAN_BITS, MORGAN_RADIUS
-from molgraph.molecules.smiles import Standardization, parse
-from molgraph.nn.graph import Features, GraphBatch
-from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
+from molgraph.molecules.models.attribution import ATTENTION, WAYS, Explanation, Floats, NoAttention
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from molgraph.molecules.predict import TrainedModel
 
-ATTENTION, GRADIENT = "attention", "gradient"
-WAYS = (ATTENTION, GRADIENT)
-"""How a prediction can be explained."""
+Color = tuple[float, float, float]
 
-
-@dataclass(frozen=True)
-class TokenMap:
-    """What a sequence model looked at, token by token."""
-
-    tokens: list[str]
-    """The tokens that were read."""
-    weights: Floats
-    """Which token each token looked at, layer by layer ``[L, T, T]``; or one weight for each token ``[1, 1, T]``."""
+SIZE = (560, 420)
+"""Pixels of a picture."""
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """The weight of each atom in one prediction."""
+def depict(explanation: Explanation, path: Path, title: str = "") -> None:
+    """Draw a molecule with its atoms and bonds coloured by their weight.
 
-    mol: Chem.Mol
-    """The molecule as the model reads it."""
-    way: str
-    """``attention`` (weights of at least 0) or ``gradient`` (what raises and what lowers the prediction)."""
-    method: str
-    """How the weights were computed, in a few words."""
-    atoms: Floats
-    """Weight of each atom ``[A]``."""
-    bonds: Floats | None = None
-    """Weight of each bond ``[bonds]``, where the model has one."""
-    rest: float = 0.0
-    """What the same sum gives to no atom: descriptors, brackets, ring labels."""
-    tokens: TokenMap | None = None
-    """Of a sequence model."""
-
-
-class NoAttention(ValueError):
-    """The model has no attention weights to show."""
-
-
-class FingerprintModel(Protocol):
-    """What an explanation needs of a baseline."""
-
-    standardization: Standardization
-
-    def featurizer(self) -> Any:
-        """Return the function that reads SMILES."""
-        ...
-
-    def __call__(self, features: Any) -> Tensor:
-        """Predict ``[B, outputs]``."""
-        ...
-
-
-class GraphModel(FingerprintModel, Protocol):
-    """What an explanation needs of a graph predictor."""
-
-    readout: nn.Module
-
-    @property
-    def encoder(self) -> nn.Module:
-        """Graph to node rows."""
-        ...
-
-
-def explain_graph(model: GraphModel, smiles: str, way: str, output: int) -> Explanation:
-    """Explain a graph model's prediction of one valid SMILES.
+    Attention goes from white to dark; a gradient is red where it raises the prediction and blue where it lowers it.
 
     Args:
-        model: on the CPU or on a GPU.
-        smiles: the molecule.
-        way: ``attention`` or ``gradient``.
-        output: column of the prediction, for the gradient.
+        explanation: of one molecule.
+        path: ``.svg`` or ``.png``.
+        title: below the picture.
 
     Raises:
-        NoAttention: the model has no layer of attention.
+        ValueError: another kind of file.
     """
-    mol = parse(smiles, model.standardization)
-    encoded, _ = model.featurizer()([smiles])
-    batch = encoded.batch([0]).to(next(model.encoder.parameters()).device)
-    with evaluating(model):
-        return _graph_attention(model, mol, batch) if way == ATTENTION else _graph_gradient(model, mol, batch, output)
+    kinds = {".svg": rdMolDraw2D.MolDraw2DSVG, ".png": rdMolDraw2D.MolDraw2DCairo}
+    if path.suffix not in kinds:
+        raise ValueError(f"{path} is neither .svg nor .png; choose one of them")
+    canvas = kinds[path.suffix](*SIZE)
+    options = canvas.drawOptions()
+    options.useBWAtomPalette()
+    # RDKit's stubs know no setters.
+    options.legendFontSize = 16  # type: ignore[assignment]
+    options.highlightBondWidthMultiplier = 18  # type: ignore[assignment]
+    atoms = _colors(explanation.atoms, explanation.way)
+    bonds = {} if explanation.bonds is None else _colors(explanation.bonds, explanation.way)
+    rdMolDraw2D.PrepareAndDrawMolecule(
+        canvas,
+        Chem.Mol(explanation.mol),
+        legend=title,
+        highlightAtoms=list(atoms),
+        highlightAtomColors=atoms,
+        highlightBonds=list(bonds),
+        highlightBondColors=bonds,
+    )
+    canvas.FinishDrawing()
+    drawn = canvas.GetDrawingText()
+    path.write_bytes(drawn) if isinstance(drawn, bytes) else path.write_text(drawn)
 
 
-def _graph_gradient(model: GraphModel, mol: Chem.Mol, batch: GraphBatch, output: int) -> Explanation:
-    nodes, edges = (part.rows().detach().requires_grad_() for part in (batch.node_features, batch.edge_features))
-    inputs = [nodes, edges]
-    batch = replace(batch, node_features=Features(nodes), edge_features=Features(edges))
-    if batch.graph_features is not None:
-        whole = batch.graph_features.detach().requires_grad_()
-        batch = replace(batch, graph_features=whole)
-        inputs.append(whole)
-    parts = gradient_times_input(model(batch)[0, output], inputs)
-    # A bond belongs to both of its atoms.
-    atoms = parts[0].index_add(0, batch.src, parts[1] / 2).index_add(0, batch.dst, parts[1] / 2)
-    bonds = _by_bond(mol, batch, parts[1], torch.sum)
-    rest = float(parts[2].sum()) if len(parts) > 2 else 0.0
-    return Explanation(mol, GRADIENT, "gradient x input of atoms and bonds", _array(atoms), bonds, rest)
-
-
-def _graph_attention(model: GraphModel, mol: Chem.Mol, batch: GraphBatch) -> Explanation:
-    edges: list[Tensor] = []
-    nodes: list[Tensor] = []
-
-    def keep(layer: Any, inputs: Any, _: Any) -> None:
-        (edges if isinstance(layer, EDGE_ATTENTION) else nodes).append(layer.weights(*inputs).mean(1))
-
-    layers: list[nn.Module] = [layer for layer in model.encoder.modules() if isinstance(layer, EDGE_ATTENTION)]
-    layers += [model.readout] if hasattr(model.readout, "weights") else []
-    if not layers:
-        raise NoAttention(
-            "this model has no attention; use --by gradient, or train gat, gatv2, attentive_fp or a readout=attention"
-        )
-    handles = [layer.register_forward_hook(keep) for layer in layers]
-    with torch.no_grad():
-        model(batch)
-    for handle in handles:
-        handle.remove()
-    bonds = _by_bond(mol, batch, torch.stack(edges).mean(0), torch.mean) if edges else None
-    if nodes:
-        return Explanation(mol, ATTENTION, "attention of the readout to atoms", _array(nodes[0]), bonds)
-    # How much its neighbours look at an atom: 1 for each neighbour that sees nothing else.
-    seen = torch.zeros_like(batch.node_graph, dtype=torch.float).index_add(0, batch.src, torch.stack(edges).mean(0))
-    return Explanation(mol, ATTENTION, "attention of its neighbours to an atom", _array(seen), bonds)
-
-
-EDGE_ATTENTION = (GATConv, GATv2Conv, AttentiveContext)
-"""Layers whose ``weights`` are a number for each edge and head."""
-
-
-def _by_bond(mol: Chem.Mol, batch: GraphBatch, values: Tensor, reduce: Any) -> Floats:
-    """Join the two directions of each bond."""
-    bonds = np.zeros(mol.GetNumBonds())
-    both = reduce(torch.stack([values, values[batch.reverse]]), 0)
-    for src, dst, value in zip(batch.src.tolist(), batch.dst.tolist(), both.tolist(), strict=True):
-        bonds[mol.GetBondBetweenAtoms(src, dst).GetIdx()] = value
-    return bonds
-
-
-def explain_fingerprint(model: FingerprintModel, smiles: str, way: str, output: int) -> Explanation:
-    """Explain a fingerprint model: how the prediction changes when the substructures around an atom are taken away.
-
-    A forest has no gradient, so the difference is taken itself (Riniker & Landrum, J. Cheminf. 5, 43, 2013).
+def write_explanations(
+    model: "TrainedModel",
+    smiles: Sequence[str],
+    way: str | None,
+    target: str | None,
+    folder: Path,
+    draw_tokens: Callable[[Sequence[str], Floats, Path, str], object],
+) -> list[Explanation]:
+    """Explain predictions: pictures and ``explanations.csv`` in ``folder``, and a table in the terminal.
 
     Args:
-        model: a fitted baseline.
-        smiles: the molecule.
-        way: ``gradient``.
-        output: column of the prediction.
+        model: loaded from a run folder.
+        smiles: molecules.
+        way: ``attention`` or ``gradient``; None for both, or for the gradient where there is no attention.
+        target: name of a target; None for the first.
+        folder: made if needed.
+        draw_tokens: draws ``(tokens, weights, path, title)`` of a sequence model.
 
     Raises:
-        NoAttention: ``way`` is ``attention``.
+        ValueError: a SMILES that cannot be read, an unknown target, or no attention where it was asked for.
     """
+    name = target or model.names[0]
+    explanations = [_explain(model, text, way, target) for text in smiles]  # before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console(highlight=False)
+    for number, (text, parts) in enumerate(zip(smiles, explanations, strict=True), start=1):
+        for explanation in parts:
+            title = f"{name}: {explanation.method}"
+            for suffix in ("svg", "png"):
+                depict(explanation, folder / f"{number}_{explanation.way}.{suffix}", title)
+            if explanation.tokens:
+                path = folder / f"{number}_{explanation.way}_tokens.png"
+                draw_tokens(explanation.tokens.tokens, explanation.tokens.weights, path, title)
+        _show(console, text, parts)
+    explained = [(text, part) for text, parts in zip(smiles, explanations, strict=True) for part in parts]
+    _write_table(folder / "explanations.csv", explained)
+    console.print(f"pictures and explanations.csv: {folder}", markup=False, soft_wrap=True)
+    return [explanation for _, explanation in explained]
+
+
+def _explain(model: "TrainedModel", smiles: str, way: str | None, target: str | None) -> list[Explanation]:
+    explanations = []
+    for each in (way,) if way else WAYS:
+        try:
+            explanations.append(model.explain(smiles, each, target))
+        except NoAttention:
+            if way:
+                raise
+    return explanations
+
+
+def _show(console: Console, smiles: str, explanations: Sequence[Explanation]) -> None:
+    table = Table(title=escape(smiles), title_justify="left")
+    table.add_column("atom", justify="right")
+    table.add_column("element")
+    for explanation in explanations:
+        table.add_column(explanation.method, justify="right")
+    for atom in explanations[0].mol.GetAtoms():
+        values = (f"{explanation.atoms[atom.GetIdx()]:+.3f}" for explanation in explanations)
+        table.add_row(str(atom.GetIdx()), atom.GetSymbol(), *values)
+    table.add_section()
+    table.add_row("", "no atom", *(f"{explanation.rest:+.3f}" for explanation in explanations))
+    console.print(table)
+
+
+def _write_table(path: Path, explained: Sequence[tuple[str, Explanation]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["smiles", "by", "method", "part", "first_atom", "second_atom", "weight"])
+        for smiles, explanation in explained:
+            head = [smiles, explanation.way, explanation.method]
+            for atom, weight in enumerate(explanation.atoms):
+                writer.writerow([*head, "atom", atom, "", f"{weight:.6g}"])
+            if explanation.bonds is not None:
+                for bond, weight in zip(explanation.mol.GetBonds(), explanation.bonds, strict=True):
+                    ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
+                    writer.writerow([*head, "bond", *ends, f"{weight:.6g}"])
+
+
+def _colors(weights: Floats, way: str) -> dict[int, Color]:
+    """Return the colour of each atom or bond, the strongest of them saturated."""
+    largest = float(np.abs(weights).max(initial=0)) or 1.0
     if way == ATTENTION:
-        raise NoAttention("a model on fingerprints has no attention; use --by gradient")
-    mol = parse(smiles, model.standardization)
-    encoded, _ = model.featurizer()([smiles])
-    whole = encoded.batch([0])
-    without = whole - torch.from_numpy(np.pad(_substructures(mol), ((0, 0), (0, whole.shape[1] - MORGAN_BITS))))
-    with torch.no_grad():
-        predicted = model(torch.cat([whole, without.clamp(min=-torch.inf)]).float())[:, output]
-    return Explanation(mol, GRADIENT, "change without the atom's substructures", _array(predicted[0] - predicted[1:]))
-
-
-def _substructures(mol: Chem.Mol) -> NDArray[np.float32]:
-    """Return how often each Morgan bit stands for a substructure with the atom in it ``[A, MORGAN_BITS]``."""
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=MORGAN_RADIUS, fpSize=MORGAN_BITS)
-    output = rdFingerprintGenerator.AdditionalOutput()
-    output.AllocateBitInfoMap()
-    generator.GetCountFingerprint(mol, additionalOutput=output)
-    counts = np.zeros((mol.GetNumAtoms(), MORGAN_BITS), dtype=np.float32)
-    for bit, places in output.GetBitInfoMap().items():
-        for center, radius in places:
-            counts[list(_around(mol, center, radius)), bit] += 1
-    return counts
-
-
-def _around(mol: Chem.Mol, center: int, radius: int) -> set[int]:
-    """Return the atoms within ``radius`` bonds."""
-    bonds = (mol.GetBondWithIdx(bond) for bond in Chem.FindAtomEnvironmentOfRadiusN(mol, radius, center))
-    return {center} | {atom for bond in bonds for atom in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())}
-
-
-def gradient_times_input(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return ``sum over features of input * d output / d input`` for the rows of each input (Shrikumar et al. 2017)."""
-    gradients = torch.autograd.grad(output, inputs, materialize_grads=True)
-    return [(gradient * value).sum(-1).detach() for gradient, value in zip(gradients, inputs, strict=True)]
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Within the context the model is in evaluation mode, and gradients are recorded."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        model.train(was_training)
-
-
-def _array(values: Tensor) -> Floats:
-    return values.double().cpu().numpy()
+        shades = colormaps["Blues"](0.75 * weights / largest)
+    else:
+        shades = colormaps["RdBu_r"](0.5 + 0.4 * weights / largest)
+    return {number: (float(r), float(g), float(b)) for number, (r, g, b, _) in enumerate(shades)}

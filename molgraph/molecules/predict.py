@@ -20,14 +20,14 @@ import yaml
 from torch import Tensor
 
 from molgraph.molecules.experiment import DataConfig, make_task
-from molgraph.molecules.explain import Explanation
-from molgraph.molecules.parallel import available_cores
-from molgraph.molecules.table import check_delimiter, open_text, read_header, too_long
-from molgraph.training.allocator import keep_memory
+from molgraph.molecules.models.attribution import Explanation
+from molgraph.molecules.reading.parallel import available_cores
+from molgraph.molecules.reading.table import check_delimiter, open_text, read_header, too_long
+from molgraph.molecules.report import prediction_cells, prediction_columns
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
-from molgraph.training.precision import choose_device, set_precision
-from molgraph.training.report import prediction_cells, prediction_columns
+from molgraph.training.hardware.allocator import keep_memory
+from molgraph.training.hardware.precision import choose_device, set_precision
 from molgraph.training.supervised import Supervised
 
 CHUNK = 512

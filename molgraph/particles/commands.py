@@ -60,7 +60,7 @@ def simulate(arguments: argparse.Namespace) -> None:
     """Run ``molgraph simulate``."""
     from rich.console import Console
 
-    from . import named
+    from molgraph.particles.data import named
 
     console = Console()
     if arguments.list:
@@ -83,7 +83,7 @@ def simulate(arguments: argparse.Namespace) -> None:
 
 def rollout(arguments: argparse.Namespace) -> None:
     """Run ``molgraph rollout``; exit code 1 where it had to stop."""
-    from .session import RolloutSession
+    from molgraph.particles.rollout.session import RolloutSession
 
     if not RolloutSession.of(arguments).run():
         raise SystemExit(1)

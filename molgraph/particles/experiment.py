@@ -16,21 +16,20 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from molgraph.particles.data.checks import check_radius, check_trajectory
+from molgraph.particles.data.simulated import SimulatedSet
+from molgraph.particles.data.statistics import relative_motion, suggest
+from molgraph.particles.data.trajectory import Metadata, ParticleSet, Trajectory
+from molgraph.particles.learning.objective import SimulationTask
+from molgraph.particles.learning.settings import SpaceConfig, WindowConfig
+from molgraph.particles.learning.windows import Frames, TrainingWindows, ValidationWindows
+from molgraph.particles.models.simulator import Scale, Simulator
+from molgraph.particles.rollout.evaluation import Evaluation, FreeFlight, evaluate
+from molgraph.particles.rollout.plots import plot_rollout
+from molgraph.particles.rollout.render import animate
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import checked_target, instantiate, read_config
 from molgraph.training.experiment import Experiment
-
-from .checks import check_radius, check_trajectory
-from .dataset import Frames, TrainingWindows, ValidationWindows
-from .evaluation import Evaluation, FreeFlight, evaluate
-from .objective import SimulationTask
-from .plots import plot_rollout
-from .render import animate
-from .settings import SpaceConfig, WindowConfig
-from .simulate import SimulatedSet
-from .simulator import Scale, Simulator
-from .statistics import relative_motion, suggest
-from .trajectory import Metadata, ParticleSet, Trajectory
 
 
 @dataclass(frozen=True)

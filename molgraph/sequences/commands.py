@@ -33,8 +33,8 @@ def add_generate(subparsers: Any) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
-    from molgraph.sequences.generate import generate
-    from molgraph.sequences.generator import Choosing
+    from molgraph.sequences.language.generator import Choosing
+    from molgraph.sequences.language.samples import generate
 
     choosing = Choosing(
         arguments.temperature,
@@ -64,8 +64,8 @@ def add_translate(subparsers: Any) -> None:
 
 
 def _translate(arguments: argparse.Namespace) -> None:
-    from molgraph.sequences.translate import SourceTable, read_sources, translate
-    from molgraph.sequences.translator import Translator
+    from molgraph.sequences.translation.candidates import SourceTable, read_sources, translate
+    from molgraph.sequences.translation.translator import Translator
 
     if bool(arguments.sources) == (arguments.input is not None):
         raise ValueError("give texts to translate, or a file with -i, not both and not neither")

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from molgraph.training.renamed import current_name
+
 CONF = next(path for path in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf") if path.is_dir())
 """The folder of configuration files: inside the package in a wheel, beside it in a clone or an editable install."""
 
@@ -103,7 +105,7 @@ def locate(target: str) -> Any:
     Raises:
         ValueError: the name is outside ``molgraph`` (a configuration never runs foreign code) or does not exist.
     """
-    module, _, name = target.rpartition(".")
+    module, _, name = current_name(target).rpartition(".")
     if module.partition(".")[0] != "molgraph":
         raise ValueError(
             f"_target_ {target!r} lies outside molgraph; configurations may only name molgraph's own classes"

@@ -10,8 +10,8 @@ import yaml
 from rich.console import Console
 
 from molgraph.training.config import TrainerConfig, instantiate, read_config, with_values
-from molgraph.training.distributed import World
 from molgraph.training.experiment import Experiment
+from molgraph.training.hardware.distributed import World
 from molgraph.training.loggers import Logger, WandbLogger
 from molgraph.training.trainer import Trainer
 

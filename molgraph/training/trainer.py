@@ -16,14 +16,14 @@ import yaml
 from rich.console import Console
 from torch import Tensor
 
-from molgraph.training.allocator import Growth, keep_memory
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import TrainerConfig
-from molgraph.training.distributed import World, shard
+from molgraph.training.hardware.allocator import Growth, keep_memory
+from molgraph.training.hardware.distributed import World, shard
+from molgraph.training.hardware.precision import choose_device, choose_precision, describe_device, set_precision
+from molgraph.training.hardware.step import build_passes
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
-from molgraph.training.precision import choose_device, choose_precision, describe_device, set_precision
-from molgraph.training.step import build_passes
 from molgraph.training.task import Batches, Task
 
 

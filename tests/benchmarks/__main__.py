@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from molgraph.training.precision import probe
+from molgraph.training.hardware.precision import probe
 
 from . import measure, report
 

@@ -15,13 +15,13 @@ from rich.table import Table
 from torch import nn
 from torch.nn import functional
 
-from molgraph.sequences.architecture import make_decoder, make_shape
-from molgraph.sequences.corpora import open_texts
-from molgraph.sequences.dataset import Corpus, bucket, padding_waste
-from molgraph.sequences.decode import decode
-from molgraph.sequences.language import LanguageBatches, LanguageTask
-from molgraph.sequences.strategies import Beam, Greedy, Sampling
-from molgraph.sequences.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
+from molgraph.sequences.decoding.decode import decode
+from molgraph.sequences.decoding.strategies import Beam, Greedy, Sampling
+from molgraph.sequences.language.experiment import LanguageBatches, LanguageTask
+from molgraph.sequences.layers.architecture import make_decoder, make_shape
+from molgraph.sequences.text.corpora import open_texts
+from molgraph.sequences.text.dataset import Corpus, bucket, padding_waste
+from molgraph.sequences.text.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 
 SHAPES = {
     "gru 256": {"cell": "gru", "width": 256, "layers": 1},

@@ -2,8 +2,8 @@
 
 import torch
 
-from molgraph.sequences.architecture import make_encoder, make_shape
-from molgraph.sequences.batch import pad
+from molgraph.sequences.layers.architecture import make_encoder, make_shape
+from molgraph.sequences.text.batch import pad
 
 from .measure import Variant, compare
 

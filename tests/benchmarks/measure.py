@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from molgraph.training.allocator import keep_memory
-from molgraph.training.precision import bound_primitive_caches, probe
+from molgraph.training.hardware.allocator import keep_memory
+from molgraph.training.hardware.precision import bound_primitive_caches, probe
 
 CONTEXT = multiprocessing.get_context("fork")
 PACKAGES = ("torch", "rdkit", "dgl", "chemprop", "cuik_molmaker_pin", "torch_geometric", "scipy", "ase", "numpy")

@@ -26,7 +26,7 @@ def config(data, steps, conditions):
     """What `molgraph train experiment=smiles_gru data=...` resolves to, for a few steps."""
     node = yaml.safe_load((CONF / "data" / f"{data}.yaml").read_text())
     shape = {"cell": "gru", "width": 256, "layers": 1, "dropout": 0.0}
-    task = {"_target_": "molgraph.sequences.language.LanguageExperiment", "batch_size": 128, "samples": 1000}
+    task = {"_target_": "molgraph.sequences.language.experiment.LanguageExperiment", "batch_size": 128, "samples": 1000}
     trainer = {"epochs": 1, "max_steps": steps, "threads": 1, "precision": "bf16", "device": "cpu"}
     return {
         "data": node,

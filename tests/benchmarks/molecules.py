@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from molgraph.molecules.catalog import SHIPPED
-from molgraph.molecules.graph import featurize_smiles
-from molgraph.molecules.smiles import parse_valid
+from molgraph.molecules.graphs.convert import featurize_smiles
+from molgraph.molecules.reading.catalog import SHIPPED
+from molgraph.molecules.reading.smiles import parse_valid
 from molgraph.nn.graph import to_dgl
 
 from . import peers

@@ -6,9 +6,9 @@ The plain form is what most implementations do: gather both ends, concatenate, m
 import numpy as np
 import torch
 
-from molgraph.particles.interaction import InteractionBlock
-from molgraph.particles.neighbors import radius_edges
-from molgraph.particles.space import Box
+from molgraph.particles.geometry.neighbors import radius_edges
+from molgraph.particles.geometry.space import Box
+from molgraph.particles.models.interaction import InteractionBlock
 
 from . import peers
 from .measure import Variant, apart, chosen_setting, compare, flops, matmul_rate

@@ -6,10 +6,10 @@ import torch
 from rdkit import Chem
 from torch import nn
 
-from molgraph.molecules import encoders
-from molgraph.molecules.features import ATOM_WIDTH, BOND_WIDTH
-from molgraph.molecules.graph import featurize_smiles
-from molgraph.molecules.smiles import parse_valid
+from molgraph.molecules.graphs.convert import featurize_smiles
+from molgraph.molecules.graphs.features import ATOM_WIDTH, BOND_WIDTH
+from molgraph.molecules.models import encoders
+from molgraph.molecules.reading.smiles import parse_valid
 from molgraph.nn.graph import import_dgl, to_dgl
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import MeanReadout

@@ -17,8 +17,8 @@ import yaml
 from rdkit import Chem
 
 from molgraph.molecules.experiment import make_task
-from molgraph.molecules.features import ATOM_FEATURES, BOND_FEATURES, BOND_WIDTH
-from molgraph.molecules.predictor import GraphPredictor
+from molgraph.molecules.graphs.features import ATOM_FEATURES, BOND_FEATURES, BOND_WIDTH
+from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.training.checkpoint import save_checkpoint
 from molgraph.training.config import CONF
 

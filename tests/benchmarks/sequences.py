@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from molgraph.molecules.dataset import PropertyBatches
-from molgraph.molecules.table import Source, read_table
-from molgraph.sequences.batch import pad
-from molgraph.sequences.predictor import SequencePredictor
+from molgraph.molecules.graphs.dataset import PropertyBatches
+from molgraph.molecules.reading.table import Source, read_table
+from molgraph.sequences.property.sequence_predictor import SequencePredictor
+from molgraph.sequences.text.batch import pad
 
 LAYERS = 2
 

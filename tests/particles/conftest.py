@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from molgraph.particles.dataset import state_at
-from molgraph.particles.simulator import Scale
-from molgraph.particles.space import Box
-from molgraph.particles.trajectory import Metadata
+from molgraph.particles.data.trajectory import Metadata
+from molgraph.particles.geometry.space import Box
+from molgraph.particles.learning.windows import state_at
+from molgraph.particles.models.simulator import Scale
 
 torch.set_num_threads(1)
 

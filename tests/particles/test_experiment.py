@@ -8,9 +8,9 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
+from molgraph.particles.data.trajectory import Metadata, ParticleSet, Trajectory, write_set
 from molgraph.particles.experiment import FolderSet, SimulationExperiment, load_simulator
-from molgraph.particles.space import Box
-from molgraph.particles.trajectory import Metadata, ParticleSet, Trajectory, write_set
+from molgraph.particles.geometry.space import Box
 from molgraph.training.config import CONF
 from molgraph.training.run import resume, train
 
@@ -71,7 +71,7 @@ def test_a_run_trains_reports_and_loads_again(folder, tmp_path, model, options):
 
 def test_killing_within_an_epoch_and_resuming_is_bit_equal(folder, tmp_path, monkeypatch):
     train(configuration(folder, checkpoint_every=1), tmp_path / "whole", Console(quiet=True))
-    from molgraph.particles.objective import SimulationTask
+    from molgraph.particles.learning.objective import SimulationTask
 
     calls, original = [], SimulationTask.loss
 

@@ -49,9 +49,13 @@ def test_parsing_does_not_import_torch():
 
 def test_the_verbs_reach_their_functions(monkeypatch):
     called = {}
-    monkeypatch.setattr("molgraph.sequences.generate.generate", lambda *arguments: called.update(generate=arguments))
-    monkeypatch.setattr("molgraph.sequences.translate.translate", lambda *arguments: called.update(translate=arguments))
-    monkeypatch.setattr("molgraph.sequences.translator.Translator.load", lambda run: f"translator of {run}")
+    monkeypatch.setattr(
+        "molgraph.sequences.language.samples.generate", lambda *arguments: called.update(generate=arguments)
+    )
+    monkeypatch.setattr(
+        "molgraph.sequences.translation.candidates.translate", lambda *arguments: called.update(translate=arguments)
+    )
+    monkeypatch.setattr("molgraph.sequences.translation.translator.Translator.load", lambda run: f"translator of {run}")
     for arguments in (["generate", "runs/x", "--want", "LogP=1"], ["translate", "runs/y", "CC"]):
         parsed = parse(*arguments)
         parsed.run_verb(parsed)

@@ -4,7 +4,7 @@ import yaml
 from molgraph.training.config import TrainerConfig, check_keys, instantiate, locate, read_config
 from molgraph.training.run import resume, seed_everything, train
 
-GCN = {"_target_": "molgraph.molecules.encoders.GCN", "node_width": 3, "edge_width": 2}
+GCN = {"_target_": "molgraph.molecules.models.encoders.GCN", "node_width": 3, "edge_width": 2}
 
 
 def test_a_target_is_called_with_the_other_keys():
@@ -17,7 +17,7 @@ def test_a_target_outside_molgraph_is_never_called(target):
         instantiate({"_target_": target})
 
 
-@pytest.mark.parametrize("target", ["molgraph.molecules.encoders.GNC", "molgraph.nothing.here"])
+@pytest.mark.parametrize("target", ["molgraph.molecules.models.encoders.GNC", "molgraph.nothing.here"])
 def test_a_target_that_does_not_exist_is_named(target):
     with pytest.raises(ValueError, match="does not exist"):
         locate(target)

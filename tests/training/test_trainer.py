@@ -5,9 +5,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from molgraph.training import precision
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import OptimizerConfig, TrainerConfig
+from molgraph.training.hardware import precision
 from molgraph.training.task import Task
 from molgraph.training.trainer import Trainer, evaluate
 from tests.training.toy import Interrupted, interrupt, make_data, make_task

@@ -1,0 +1,21 @@
+"""Molecules to properties: ``GraphBatch -> encoder -> readout -> head``, or ``fingerprint -> trees | ridge``."""
+
+from molgraph.molecules.models.attribution import (
+    ATTENTION,
+    Explanation,
+    NoAttention,
+    TokenMap,
+    evaluating,
+    gradient_times_input,
+)
+from molgraph.molecules.models.encoders import build_encoder
+
+__all__ = [
+    "ATTENTION",
+    "Explanation",
+    "NoAttention",
+    "TokenMap",
+    "build_encoder",
+    "evaluating",
+    "gradient_times_input",
+]

@@ -1,0 +1,1 @@
+"""Trajectories on disk: solver | file of another program -> checked frames -> HDF5 with metadata and statistics."""

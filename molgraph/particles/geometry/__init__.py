@@ -1,0 +1,1 @@
+"""Where particles are and who is near: box -> positions -> every pair within the cut-off."""

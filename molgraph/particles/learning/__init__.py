@@ -1,0 +1,1 @@
+"""How a simulator learns: trajectories -> windows with noise -> loss; judged by short rollouts."""

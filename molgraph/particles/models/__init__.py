@@ -1,0 +1,1 @@
+"""The learned step: state -> edges -> message passing -> acceleration -> next state."""

@@ -1,0 +1,1 @@
+"""The physics that is learned: scene -> MPM | SPH | molecular dynamics -> frames."""

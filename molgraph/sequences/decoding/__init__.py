@@ -1,0 +1,1 @@
+"""Which token comes next: decoder -> logits -> greedy | sampling | beam -> token sequences."""

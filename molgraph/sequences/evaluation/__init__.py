@@ -1,0 +1,1 @@
+"""How good what was written is: samples | candidates -> metrics and pictures."""

@@ -1,0 +1,1 @@
+"""Molecules written by a language model: corpus -> decoder -> samples, alone or for asked-for properties."""

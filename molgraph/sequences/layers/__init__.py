@@ -1,0 +1,1 @@
+"""Tokens to vectors, and back: token batch -> recurrent | attention encoder -> memory -> decoder -> logits."""

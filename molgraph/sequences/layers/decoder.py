@@ -1,0 +1,224 @@
+"""A decoder says which token comes next; here its contract and its recurrent form.
+
+tokens so far [B, T] (+ Memory of a source, + condition [B, C]) -> logits of the next token [B, T, V]
+
+One contract serves language model (no memory), translator (memory) and conditional generator (condition):
+`forward` sees all tokens at once (teacher forcing), `start` and `step` go token by token, and both agree.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from molgraph.sequences.layers.attention import AdditiveScore, DotScore
+from molgraph.sequences.layers.cells import Cell, State, make_cell
+from molgraph.sequences.layers.rnn import RecurrentShape
+from molgraph.sequences.text.batch import Memory
+from molgraph.sequences.text.tokenizer import PAD
+
+
+class DecoderState(Protocol):
+    """What a decoder remembers between two steps."""
+
+    def select(self, rows: Tensor) -> Self:
+        """The state of some rows, in that order and repeated where asked [R]."""
+        ...
+
+
+class Decoder(nn.Module, ABC):
+    """The contract of all decoders."""
+
+    @abstractmethod
+    def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
+        """Tokens [B, T], the first of them `<bos>`, to the logits of the token after each [B, T, V]."""
+
+    @abstractmethod
+    def start(
+        self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
+    ) -> DecoderState:
+        """The state before `<bos>`, for that many rows and at most `limit` steps."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """The next token of each row [B] to the logits of the one after it [B, V], and the new state."""
+
+    @abstractmethod
+    def attention(self, tokens: Tensor, memory: Memory, condition: Tensor | None = None) -> Tensor:
+        """How much each token looked at each source position when it chose the next one [B, T, S].
+
+        Raises:
+            ValueError: if the decoder has no attention on the memory.
+        """
+
+
+class Conditioning(nn.Module):
+    """A condition added to the vector of every token, so that a decoder need not remember it over many steps.
+
+    Vinyals et al. 2015 ("Show and Tell") show the image once, before the first word; showing it at each step is ours.
+
+    Args:
+        condition: C, asked-for values; 0 for none.
+        width: D.
+    """
+
+    def __init__(self, condition: int, width: int) -> None:
+        super().__init__()
+        self.size = condition
+        self.project = (
+            nn.Sequential(nn.Linear(condition, width), nn.Tanh(), nn.Linear(width, width)) if condition else None
+        )
+
+    def forward(self, condition: Tensor | None) -> Tensor | None:
+        """Condition [B, C] to [B, D].
+
+        Raises:
+            ValueError: if a condition is missing, or given to a model that was trained without.
+        """
+        if (condition is None) != (self.project is None) or (condition is not None and condition.shape[1] != self.size):
+            got = "none" if condition is None else condition.shape[1]
+            raise ValueError(f"the decoder was trained for {self.size or 'no'} conditions and got {got}")
+        return None if self.project is None else self.project(condition)
+
+
+@dataclass(frozen=True)
+class RecurrentState:
+    """See `DecoderState`."""
+
+    layers: tuple[State, ...]
+    """The cell state of each layer."""
+    extra: Tensor
+    """What is added to each token's vector [B, D]."""
+    memory: Memory | None
+    """What attention looks at."""
+    keys: Tensor | None
+    """The memory as the score wants it."""
+    fed: Tensor | None
+    """With attention: what the last step saw and thought [B, D], read again by the next one."""
+
+    def select(self, rows: Tensor) -> RecurrentState:
+        """See `DecoderState`."""
+        return RecurrentState(
+            tuple(tuple(part[rows] for part in layer) for layer in self.layers),
+            self.extra[rows],
+            None if self.memory is None else self.memory.select(rows),
+            None if self.keys is None else self.keys[rows],
+            None if self.fed is None else self.fed[rows],
+        )
+
+
+class RecurrentDecoder(Decoder):
+    """An RNN that writes, with or without attention on what an encoder read.
+
+    Without attention the source's summary starts the state and is added to each token (Cho et al. 2014, eq. 7-8), and
+    all steps run in one kernel. With it, each step also sees a weighted mean of the source states and hands what it saw
+    to the next one: Luong et al. 2015, eq. 5 and section 3.3, with their dot score or with Bahdanau's additive one.
+
+    Args:
+        shape: cell, width, layers, dropout and attention.
+        tokens: V, the size of the vocabulary.
+        memory: width of the encoder's states; 0 for a language model.
+        condition: number of asked-for values; 0 for none.
+    """
+
+    def __init__(self, shape: RecurrentShape, tokens: int, memory: int = 0, condition: int = 0) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, shape.width, padding_idx=PAD)
+        has_attention = memory > 0 and shape.attention != "none"
+        sizes = [shape.width * (1 + has_attention), *[shape.width] * (shape.layers - 1)]
+        self.cells = nn.ModuleList(make_cell(shape.cell, size, shape.width) for size in sizes)
+        self.condition = Conditioning(condition, shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+        self.out = nn.Linear(shape.width, tokens)
+        self.parts = [cell.parts for cell in self.cells if isinstance(cell, Cell)]
+        self.score = make_score(shape.attention, shape.width, memory) if memory else None
+        self.combine = nn.Linear(memory + shape.width, shape.width) if self.score is not None else None
+        self.summary = nn.Linear(memory, shape.width) if memory and self.score is None else None
+        self.first = nn.Linear(memory, shape.width * sum(self.parts)) if memory else None
+
+    def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
+        """See `Decoder.forward`."""
+        state = self.start(len(tokens), tokens.shape[1], memory, condition)
+        x = self.embedding(tokens) + state.extra.unsqueeze(1)
+        if state.keys is not None:
+            outputs, _ = self._read_with_attention(x, state)
+            return self.out(self.dropout(outputs))
+        for cell, before in zip(self.cells, state.layers, strict=True):
+            x = cell(self.dropout(x), before)
+        return self.out(self.dropout(x))
+
+    def start(
+        self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
+    ) -> RecurrentState:
+        """See `Decoder.start`."""
+        if (memory is None) != (self.first is None):
+            raise ValueError("a translator needs a source, a language model takes none; see the task of the run")
+        extra, keys, width = self.condition(condition), None, self.embedding.embedding_dim
+        flat = self.out.weight.new_zeros(rows, width * sum(self.parts))
+        if memory is not None and self.first is not None:
+            if self.summary is not None:
+                context = self.summary(memory.summary)
+                extra = context if extra is None else extra + context
+            flat = torch.tanh(self.first(memory.summary))
+            if self.score is not None:
+                keys = self.score.keys(memory.states)
+                # In autocast the states would otherwise be cast, and the copy kept for the gradient, at every step.
+                memory = replace(memory, states=memory.states.to(keys.dtype))
+        extra = self.out.weight.new_zeros(rows, width) if extra is None else extra
+        parts = iter(flat.split(width, dim=1))
+        layers = tuple(tuple(next(parts) for _ in range(count)) for count in self.parts)
+        return RecurrentState(layers, extra, memory, keys, None if keys is None else extra.new_zeros(rows, width))
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
+        """See `Decoder.step`."""
+        if not isinstance(state, RecurrentState):
+            raise TypeError(f"a RecurrentDecoder goes on from its own state, not from {type(state).__name__}")
+        output, state, _ = self._step(self.embedding(tokens) + state.extra, state)
+        return self.out(self.dropout(output)), state
+
+    def attention(self, tokens: Tensor, memory: Memory, condition: Tensor | None = None) -> Tensor:
+        """See `Decoder.attention`."""
+        if self.score is None:
+            raise ValueError("this decoder was trained with attention=none; there is nothing to draw")
+        state = self.start(len(tokens), tokens.shape[1], memory, condition)
+        return self._read_with_attention(self.embedding(tokens) + state.extra.unsqueeze(1), state)[1]
+
+    def _read_with_attention(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
+        """Vectors of tokens [B, T, D] to outputs [B, T, D] and attention [B, T, S], step by step."""
+        outputs, maps = [], []
+        for token in x.unbind(1):
+            output, state, weights = self._step(token, state)
+            outputs.append(output)
+            maps.append(weights)
+        return torch.stack(outputs, dim=1), torch.stack(maps, dim=1)
+
+    def _step(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState, Tensor]:
+        """The vector of one token [B, D] to the output [B, D], the new state and the attention [B, S]."""
+        x, layers = x if state.fed is None else torch.cat([x, state.fed], dim=-1), []
+        for cell, before in zip(self.cells, state.layers, strict=True):
+            layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
+            x = layers[-1][0]
+        weights = x.new_zeros(len(x), 0)
+        if state.memory is not None and self.score is not None and self.combine is not None:
+            scores = self.score(x.unsqueeze(1), state.keys).squeeze(1).float()
+            weights = scores.masked_fill(~state.memory.mask, -torch.inf).softmax(-1).to(x.dtype)
+            context = (weights.unsqueeze(1) @ state.memory.states).squeeze(1)
+            x = torch.tanh(self.combine(torch.cat([context, x], dim=-1)))
+        return x, replace(state, layers=tuple(layers), fed=None if state.fed is None else x), weights
+
+
+def make_score(name: str, query: int, memory: int) -> AdditiveScore | DotScore | None:
+    """The score of that name: `none`, `additive` or `dot`.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name not in ("none", "additive", "dot"):
+        raise ValueError(f"unknown attention {name!r}; a recurrent decoder has none, additive or dot")
+    if name == "none":
+        return None
+    return AdditiveScore(query, memory) if name == "additive" else DotScore(query, memory)

@@ -1,0 +1,1 @@
+"""Strings to batches: file | named corpus -> texts -> tokens -> flat table -> padded batch."""

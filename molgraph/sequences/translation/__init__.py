@@ -1,0 +1,1 @@
+"""Sequence or graph to sequence: source -> encoder -> attention -> decoder -> ranked candidates."""

@@ -1,0 +1,133 @@
+"""A comparison to what people read: ``rows -> terminal, Markdown, CSV, one self-contained HTML page with a plot``."""
+
+import base64
+import csv
+import html
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from molgraph.training.comparison.runs import RESAMPLES, Row
+from molgraph.training.metrics import BETTER
+
+
+def header(monitor: str, rows: Sequence[Row]) -> list[str]:
+    """Return the titles of the columns."""
+    metrics = [f"{name.upper().replace('_', ' ')} {BETTER[name]}" for name in rows[0].metrics]
+    counts = ["model", "kind", "runs", "parameters", "train s", "train mol/s", "predict mol/s"]
+    return [*counts, *metrics, f"{monitor.upper()} - best [95 %]", "differs"]
+
+
+def cells(row: Row, is_best: bool) -> list[str]:
+    """Return the cells of one model."""
+    metrics = [
+        f"{mean:.3f}" + ("" if math.isnan(spread) else f" ± {spread:.3f}") for mean, spread in row.metrics.values()
+    ]
+    value, low, high = row.difference
+    verdict = (
+        ["best", ""] if is_best else [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "yes" if row.significant else "no"]
+    )
+    counts = [row.label, row.kind, str(row.runs), f"{row.parameters:,}", f"{row.seconds:.0f}"]
+    return [*counts, _rate(row.train_rate), _rate(row.predict_rate), *metrics, *verdict]
+
+
+def _rate(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
+
+
+IN_FILES_ONLY = frozenset(
+    ("kind", "train mol/s", "predict mol/s", "MAE ↓", "R2 ↑", "AVERAGE PRECISION ↑", "ACCURACY ↑")
+)
+"""Columns that a terminal has no room for."""
+
+
+def show(console: Console, monitor: str, rows: Sequence[Row]) -> None:
+    """Print the columns that matter most."""
+    titles = header(monitor, rows)
+    shown = [position for position, title in enumerate(titles) if title not in IN_FILES_ONLY]
+    table = Table()
+    for position in shown:
+        table.add_column(titles[position].replace("[", r"\["), justify="left" if position == 0 else "right")
+    for place, row in enumerate(rows):
+        line = cells(row, place == 0)
+        table.add_row(*(line[position].replace("[", r"\[") for position in shown))
+    console.print(table)
+
+
+def to_markdown(monitor: str, rows: Sequence[Row]) -> str:
+    """Return the table in Markdown."""
+    titles = header(monitor, rows)
+    lines = [titles, ["---"] * len(titles), *(cells(row, position == 0) for position, row in enumerate(rows))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[Path]:
+    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.html`` into ``folder`` and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"comparison.{suffix}" for suffix in ("md", "csv", "html")]
+    paths[0].write_text(f"# {title}\n\n{to_markdown(monitor, rows)}")
+    with paths[1].open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header(monitor, rows))
+        writer.writerows(cells(row, position == 0) for position, row in enumerate(rows))
+    paths[2].write_text(_page(title, monitor, rows))
+    return paths
+
+
+def _page(title: str, monitor: str, rows: Sequence[Row]) -> str:
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in header(monitor, rows))
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row, position == 0)) + "</tr>"
+        for position, row in enumerate(rows)
+    )
+    picture = base64.b64encode(_plot(monitor, rows)).decode()
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
+<style>
+body {{ font: 15px system-ui, sans-serif; margin: 2rem auto; max-width: 78rem; padding: 0 1rem; color: #1f2328; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .35rem .7rem; border-bottom: 1px solid #d0d7de; text-align: right; white-space: nowrap; }}
+th:nth-child(-n+2), td:nth-child(-n+2) {{ text-align: left; }}
+tr:first-child td {{ font-weight: 600; }}
+</style></head><body>
+<h1>{html.escape(title)}</h1>
+<div style="overflow-x:auto"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
+<p>Means and standard deviations over runs with other seeds. The last columns give the difference to the best model with
+a 95 % interval from {RESAMPLES:,} paired bootstrap samples of the test molecules, and whether it leaves out zero.</p>
+<img alt="{html.escape(monitor)} of each model" src="data:image/png;base64,{picture}">
+</body></html>
+"""
+
+
+def _plot(monitor: str, rows: Sequence[Row]) -> bytes:
+    """Draw each model's metric, with its spread, and beside it the interval of its difference to the best."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 0.5 * len(rows) + 1.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, sharey=True)
+    colors = {"graph": "#1f6feb", "sequence": "#bf4b8a", "fingerprint": "#6e7781"}
+    for place, row in enumerate(rows):
+        mean, spread = row.metrics[monitor]
+        left.errorbar(
+            mean, place, xerr=None if math.isnan(spread) else spread, fmt="o", color=colors[row.kind], capsize=3
+        )
+        value, low, high = row.difference
+        right.plot([low, high], [place, place], color=colors[row.kind], linewidth=2)
+        right.plot(value, place, "o", color=colors[row.kind])
+    left.set_yticks(range(len(rows)), [row.label for row in rows])
+    left.invert_yaxis()
+    left.set_xlabel(f"{monitor.upper()} ({BETTER[monitor]} is better)")
+    right.axvline(0, color="0.7", linewidth=1)
+    right.set_xlabel("difference to the best, 95 % interval")
+    for kind, color in colors.items():
+        right.plot([], [], "o", color=color, label=kind)
+    right.legend(fontsize=8)
+    data = io.BytesIO()
+    figure.savefig(data, dpi=110)
+    return data.getvalue()

@@ -1,0 +1,1 @@
+"""What the loop runs on: device, precision, memory, the passes of a step, and several processes."""
