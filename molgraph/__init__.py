@@ -7,7 +7,7 @@ prediction. Names are imported when they are first used, so that ``import molgra
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "smiles_to_graph": "molgraph.molecules.graphs.convert",

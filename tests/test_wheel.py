@@ -34,7 +34,7 @@ def test_configuration_data_and_types_are_in_the_wheel(names):
     for path in ROOT.glob("conf/**/*.yaml"):
         assert f"molgraph/conf/{path.relative_to(ROOT / 'conf').as_posix()}" in names
     for path in (ROOT / "molgraph").rglob("*"):
-        if path.is_file() and "__pycache__" not in path.parts:
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".md":
             assert f"molgraph/{path.relative_to(ROOT / 'molgraph').as_posix()}" in names
     assert "molgraph/py.typed" in names
 

@@ -31,7 +31,7 @@ class Corpus:
     """All tokens in a row [total], uint8 or uint16; a `numpy.memmap` when it was built in a folder."""
 
     offsets: np.ndarray
-    """Row r is tokens[offsets[r] : offsets[r + 1]] [rows + 1]."""
+    """Row r is ``tokens[offsets[r] : offsets[r + 1]]``; ``[rows + 1]``."""
 
     @classmethod
     def build(cls, texts: Iterable[str], vocabulary: Vocabulary, folder: Path | None = None) -> Corpus:
