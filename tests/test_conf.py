@@ -11,9 +11,12 @@ from omegaconf import OmegaConf
 from molgraph.molecules.experiment import DataConfig
 from molgraph.molecules.reading.catalog import DATA_SETS
 from molgraph.molecules.reading.smiles import Standardization
+from molgraph.particles.learning.settings import SpaceConfig, WindowConfig
+from molgraph.sequences.layers.architecture import make_shape
+from molgraph.sequences.property.texts import Reading
 from molgraph.training.comparison.search import Range
 from molgraph.training.comparison.study import Candidate
-from molgraph.training.config import CONF, TrainerConfig, locate, parameters, with_values
+from molgraph.training.config import CONF, TrainerConfig, defaults, locate, parameters, with_values
 
 GROUPS = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in CONF.iterdir() if group.is_dir()}
 FILES = [(group, name) for group, names in sorted(GROUPS.items()) for name in names]
@@ -55,6 +58,64 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group, name):
     for part in ("data", "model", "task"):
         check_target(config.get(part), part)
     TrainerConfig.from_dict(config["trainer"])
+
+
+VARIATIONS = {
+    "model/attentive_fp": {"readout"},  # its own readout
+    "model/dmpnn_rdkit": {"descriptors"},
+    "model/graph_to_smiles": {"encoder.hidden", "encoder.layers", "shape.width", "shape.layers", "shape.dropout"},
+    "model/graph_to_smiles_transformer": {
+        "encoder.hidden",
+        "encoder.layers",
+        "shape.layers",
+        "shape.heads",
+        "shape.dropout",
+    },
+    "model/rnn": {"shape.cell"},
+    "model/lstm": {"shape.cell"},
+    "model/lstm_peephole": {"shape.cell"},
+    "model/lstm_coupled": {"shape.cell"},
+    "model/set_transformer": {"shape.attention"},
+    "model/linformer": {"shape.attention"},
+    "model/bigbird": {"shape.attention"},
+    "model/perceiver": {"shape.attention"},
+    "task/conditional": {"conditions"},
+}
+"""What a file is there to change; everything else it says is what Python does without being told."""
+
+
+def python_defaults(key, node):
+    """Return what Python takes where the configuration node ``key`` is silent."""
+    if "_target_" in node:
+        target = locate(node["_target_"])
+        return defaults(target) | (defaults(target.build) | vars(Reading()) if hasattr(target, "build") else {})
+    if key == "shape":
+        kind = type(make_shape(node))
+        return {field.name: field.default for field in fields(kind)}
+    if key == "windows":
+        return {field.name: field.default for field in fields(WindowConfig)}
+    return {field.name: field.default for field in fields(SpaceConfig)} if key == "space" else {}
+
+
+def unequal(node, where=""):
+    """Yield the dotted keys of a node whose value is not Python's default."""
+    own = python_defaults(where.rpartition(".")[2], node)
+    for key, value in node.items():
+        name = f"{where}.{key}".lstrip(".")
+        if isinstance(value, dict) and key != "report":
+            yield from unequal(value, name)
+        elif key in own and value != "${seed}":
+            same = list(own[key]) if isinstance(own[key], tuple) else own[key]
+            if value != same and not (key == "report" and own[key] is None):
+                yield name
+
+
+@pytest.mark.parametrize(("group", "name"), [pair for pair in FILES if pair[0] in ("model", "task")])
+def test_whoever_calls_python_gets_what_the_command_gets(group, name):
+    node = OmegaConf.to_container(compose("train", overrides=[f"{group}={name}"]), resolve=False)[group]
+    if "candidates" in node:  # a study: each candidate is a model of its own
+        node = {"run": node["run"]}
+    assert set(unequal(node)) == VARIATIONS.get(f"{group}/{name}", set())
 
 
 def test_the_comparison_tunes_and_sizes_keys_that_its_models_have():

@@ -1,7 +1,5 @@
 """The verbs ``molgraph simulate`` and ``molgraph rollout``: arguments here, work in modules imported when called."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 configuration -> SimulationExperiment -> report;  run folder -> load_simulator -> simulator
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,19 +98,19 @@ class SimulationExperiment(Experiment):
         )
 
     def noise(self) -> float:
-        """Spread of the velocity noise in length per frame."""
+        """Return the spread of the velocity noise in length per frame."""
         spread = float(np.sqrt(np.mean(np.square(self.metadata.statistics["vel_std"]))))
         return self.space.noise * spread
 
     def state(self) -> dict[str, Any]:
-        """Scale and metadata, which a rollout needs and the weights do not hold."""
+        """Return scale and metadata, which a rollout needs and the weights do not hold."""
         return {
             "scale": asdict(self.scale) | {"species": list(self.scale.species)},
             "metadata": self.metadata.to_dict(),
         }
 
     def report(self, folder: Path) -> dict[str, Any]:
-        """Metrics on the test trajectories with those of free flight beside them, a moving picture and a plot."""
+        """Return metrics on the test trajectories beside those of free flight; leave a moving picture and a plot."""
         frames = self._frames("test", torch.float64)
         simulator = self.task.simulator
         with self.console.status(f"rolling out {len(frames.trajectories)} held-out trajectories"):  # takes minutes
@@ -159,7 +157,7 @@ class SimulationExperiment(Experiment):
 
 
 def speed(model: float, solver: float) -> str:
-    """Milliseconds of a frame by the model and by the solver, side by side, as a sentence."""
+    """Return milliseconds of a frame by the model and by the solver, side by side, as a sentence."""
     return (
         f"{model:.1f} ms per frame; the real solver takes {solver:.1f} ms on the same device, "
         f"so this model is {solver / model:.2g} times as fast"
@@ -167,7 +165,7 @@ def speed(model: float, solver: float) -> str:
 
 
 def results_table(model: dict[str, float], base: dict[str, float]) -> Table:
-    """Metrics of the model beside those of free flight."""
+    """Return metrics of the model beside those of free flight."""
     table = Table("metric", "model", "free flight", title="held-out trajectories")
     for name in sorted(model):
         other = f"{base[name]:.3g}" if name in base and name != "ms_per_step" else ""
@@ -176,7 +174,7 @@ def results_table(model: dict[str, float], base: dict[str, float]) -> Table:
 
 
 def load_simulator(run: str | Path) -> tuple[Simulator, Metadata]:
-    """The best model of a run folder and the metadata of its data.
+    """Return the best model of a run folder and the metadata of its data.
 
     Raises:
         ValueError: no run folder, or a run of another kind.

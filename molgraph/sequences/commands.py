@@ -1,9 +1,7 @@
-"""The verbs of this room: `molgraph generate` and `molgraph translate`; importing this costs nothing.
+"""The verbs of this room: ``molgraph generate`` and ``molgraph translate``; importing this costs nothing.
 
 argparse -> generate | translate -> files and a table
 """
-
-from __future__ import annotations
 
 import argparse
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 
 def add_generate(subparsers: Any) -> None:
-    """Adds `generate`."""
+    """Add ``generate``."""
     parser = subparsers.add_parser("generate", help="write molecules with a trained language model")
     parser.add_argument("run", type=Path, help="run folder of task=language or task=conditional")
     parser.add_argument("-n", "--count", type=int, default=1000, help="molecules (default 1000)")
@@ -49,7 +47,7 @@ def _generate(arguments: argparse.Namespace) -> None:
 
 
 def add_translate(subparsers: Any) -> None:
-    """Adds `translate`."""
+    """Add ``translate``."""
     parser = subparsers.add_parser(
         "translate", help="reactants to product, name to SMILES, ... with a trained translator"
     )
@@ -79,7 +77,7 @@ def _translate(arguments: argparse.Namespace) -> None:
 
 
 def wanted_values(texts: list[str]) -> dict[str, float]:
-    """`["logp=2.5"]` to `{"logp": 2.5}`.
+    """Return ``["logp=2.5"]`` to ``{"logp": 2.5}``.
 
     Raises:
         ValueError: if one is not of that form.

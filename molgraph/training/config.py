@@ -176,6 +176,18 @@ def parameters(target: Any) -> tuple[dict[str, Any], bool]:
     return known, True
 
 
+def defaults(target: Any) -> dict[str, Any]:
+    """Return what ``target`` takes for each name that it is not given, as :func:`parameters` finds the names."""
+    kinds = inspect.getmro(target)[:-1] if inspect.isclass(target) else ()
+    found: dict[str, Any] = {}
+    for function in [vars(kind)["__init__"] for kind in kinds if "__init__" in vars(kind)] or [target]:
+        own = inspect.signature(function).parameters.values()
+        found = {p.name: p.default for p in own if p.default is not p.empty} | found
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            break
+    return found
+
+
 def check_keys(name: str, target: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Return ``values`` if ``target`` takes all of them.
 

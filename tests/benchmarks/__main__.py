@@ -12,8 +12,7 @@ import torch
 from rich.console import Console
 
 from molgraph.training.hardware.precision import probe
-
-from . import measure, report
+from tests.benchmarks import measure, report
 
 SUITES = ("molecules", "predict", "particles", "generate")
 
@@ -46,20 +45,20 @@ def floors():
 def run(name, options, console):
     """Run one suite and return its rows."""
     if name == "generate":
-        from . import generate, lengths
+        from tests.benchmarks import generate, lengths
 
         sys.argv = ["generate"]
         generate.main()
         return lengths.suite(console, options.rounds, options.threads)
     if name == "molecules":
-        from .molecules import suite
+        from tests.benchmarks.molecules import suite
 
         return suite(console, options.rounds, options.threads)
     if name == "particles":
-        from .particles import suite
+        from tests.benchmarks.particles import suite
 
         return suite(console, options.rounds, options.threads)
-    from .predict import suite
+    from tests.benchmarks.predict import suite
 
     return suite(console, options.rows, options.threads)
 

@@ -1,6 +1,6 @@
 """Test errors on fixed splits: one run for each table SET.SPLIT.csv.gz of a folder, averaged over the random splits.
 
-python tests/benchmarks/accuracy.py FOLDER OUTPUT [--splits random_0 random_1 random_2] [KEY=VALUE ...]
+python -m tests.benchmarks.accuracy FOLDER OUTPUT [--splits random_0 random_1 random_2] [KEY=VALUE ...]
 
 A table has the columns smiles, the target and split (train, val, test). The keys are those of `molgraph train`, such as
 model=gine. A run that OUTPUT holds already is not repeated.

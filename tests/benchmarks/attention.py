@@ -1,6 +1,6 @@
 """Is attention worth it? random_to_canonical on fragments, equal steps and seeds, without and with attention.
 
-python tests/benchmarks/attention.py [--steps 500] [--seeds 0 1 2] [--attention none additive dot] [--split-seed 1]
+python -m tests.benchmarks.attention [--steps 500] [--seeds 0 1 2] [--attention none additive dot] [--split-seed 1]
 
 The recipe was chosen on the split with seed 0, so the default is another one: its held-out part had no say in it.
 """
@@ -16,12 +16,13 @@ from rich.table import Table
 
 from molgraph.training.config import CONF
 from molgraph.training.run import train
+from tests.choices import choice
 
 
 def config(attention, steps, seed, split_seed):
     """What `molgraph train experiment=random_to_canonical model.shape.attention=...` resolves to."""
     experiment = yaml.safe_load((CONF / "experiment" / "random_to_canonical.yaml").read_text())
-    nodes = {group: yaml.safe_load((CONF / group / f"{name}.yaml").read_text()) for group, name in chosen(experiment)}
+    nodes = {group: choice(group, name) for group, name in chosen(experiment)}
     for group in ("data", "model", "task"):
         nodes[group] = merged(nodes[group], experiment.get(group, {}))
     nodes["model"]["shape"]["attention"] = attention

@@ -24,8 +24,8 @@ from molgraph.sequences.text.dataset import Corpus, bucket, padding_waste
 from molgraph.sequences.text.tokenizer import BOS, EOS, PAD, UNK, Vocabulary
 
 SHAPES = {
-    "gru 256": {"cell": "gru", "width": 256, "layers": 1},
-    "lstm 256": {"cell": "lstm", "width": 256, "layers": 1},
+    "gru 256": {"cell": "gru", "width": 256, "layers": 1, "dropout": 0.0},
+    "lstm 256": {"cell": "lstm", "width": 256, "layers": 1, "dropout": 0.0},
     "transformer 128 x 3": {"width": 128, "layers": 3, "heads": 4, "feed_forward": 512, "dropout": 0.0},
 }
 LIMIT = 40

@@ -4,8 +4,7 @@ import torch
 
 from molgraph.sequences.layers.architecture import make_encoder, make_shape
 from molgraph.sequences.text.batch import pad
-
-from .measure import Variant, compare
+from tests.benchmarks.measure import Variant, compare
 
 SIZES = (128, 256, 512, 1024, 2048)
 ATTENTIONS = ("full", "set_transformer", "linformer", "bigbird", "perceiver")
@@ -14,7 +13,9 @@ SHAPE = {"width": 64, "layers": 2, "heads": 4, "feed_forward": 256, "dropout": 0
 
 def suite(console, rounds, threads):
     """Measure a forward pass at several lengths; full attention is the row that the others are compared with."""
-    shapes = {name: SHAPE | {"attention": name} for name in ATTENTIONS} | {"gru": {"cell": "gru", "width": 64}}
+    shapes = {name: SHAPE | {"attention": name} for name in ATTENTIONS} | {
+        "gru": {"cell": "gru", "width": 64, "dropout": 0.0}
+    }
     rows = []
     for length in SIZES:
         variants = [

@@ -1,6 +1,6 @@
 """Does a million molecules train within 2 GB? The peak memory of a whole run of a language model, its report included.
 
-python tests/benchmarks/memory.py [--data moses] [--steps 200] [--conditions logp]
+python -m tests.benchmarks.memory [--data moses] [--steps 200] [--conditions logp]
 
 Peak of the process by getrusage, and of it together with its workers: proportional set sizes, sampled every 0.2 s.
 """

@@ -12,9 +12,8 @@ from molgraph.molecules.graphs.convert import featurize_smiles
 from molgraph.molecules.reading.catalog import SHIPPED
 from molgraph.molecules.reading.smiles import parse_valid
 from molgraph.nn.graph import to_dgl
-
-from . import peers
-from .measure import Variant, apart, bandwidth, chosen_setting, compare, flops, matmul_rate, saved_bytes
+from tests.benchmarks import peers
+from tests.benchmarks.measure import Variant, apart, bandwidth, chosen_setting, compare, flops, matmul_rate, saved_bytes
 
 WIDTH, BATCH, REPEATS = 300, 64, 10
 

@@ -9,9 +9,8 @@ import torch
 from molgraph.particles.geometry.neighbors import radius_edges
 from molgraph.particles.geometry.space import Box
 from molgraph.particles.models.interaction import InteractionBlock
-
-from . import peers
-from .measure import Variant, apart, chosen_setting, compare, flops, matmul_rate
+from tests.benchmarks import peers
+from tests.benchmarks.measure import Variant, apart, chosen_setting, compare, flops, matmul_rate
 
 WIDTH, BLOCKS, NEIGHBOURS, SIZE, LARGEST = 128, 10, 20, 5000, 19_000
 SIZES = (1000, 2500, 10_000, LARGEST)

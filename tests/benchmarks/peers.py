@@ -15,8 +15,7 @@ from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import MeanReadout
 from molgraph.training.config import OptimizerConfig
 from molgraph.training.optim import build_optimizer
-
-from .measure import Variant
+from tests.benchmarks.measure import Variant
 
 HEADS, LAYERS = 4, 4
 

@@ -20,11 +20,10 @@ from molgraph.molecules.experiment import make_task
 from molgraph.molecules.graphs.features import ATOM_FEATURES, BOND_FEATURES, BOND_WIDTH
 from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.training.checkpoint import save_checkpoint
-from molgraph.training.config import CONF
-
-from . import peers
-from .measure import Row, quartiles
-from .molecules import load
+from tests.benchmarks import peers
+from tests.benchmarks.measure import Row, quartiles
+from tests.benchmarks.molecules import load
+from tests.choices import choice
 
 CHEMPROP = "from chemprop.cli.main import main; main()"
 
@@ -134,7 +133,7 @@ def compare_outputs(outputs):
 
 def save_models(folder):
     """Write one network for both programs; return molgraph's."""
-    config = yaml.safe_load((CONF / "model" / "dmpnn.yaml").read_text())
+    config = choice("model", "dmpnn")
     options = {key: value for key, value in config.items() if key != "_target_"}
     torch.manual_seed(0)
     model = GraphPredictor(1, **options)

@@ -1,6 +1,6 @@
 """A training step of `model=gru` against a bare loop over `nn.GRU` of the same size, and what the batches pad.
 
-python tests/benchmarks/sequences.py [--data esol] [--width 128] [--threads 1] [--rounds 5]
+python -m tests.benchmarks.sequences [--data esol] [--width 128] [--threads 1] [--rounds 5]
 
 Both read the same molecules in the same order. The bare loop pads each batch of 64 to its longest member, as most code
 does; once it is given our groups of similar length too, so that the cells alone are compared.
@@ -65,7 +65,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     smiles = read_table(Source(arguments.data)).smiles[:1000]
-    shape = {"cell": "gru", "width": arguments.width, "layers": LAYERS}
+    shape = {"cell": "gru", "width": arguments.width, "layers": LAYERS, "dropout": 0.0}
     ours = SequencePredictor.build(smiles, 1, shape, randomize=True)
     data = PropertyBatches(ours.encode(smiles), np.zeros((len(smiles), 1)), np.arange(len(smiles)), 64, shuffle=True)
     written = data.encoded.for_epoch(0)

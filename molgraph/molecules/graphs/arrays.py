@@ -137,7 +137,7 @@ class MoleculeGraphs:
 
 
 def _compact(codes: NDArray[np.int64] | Ints, bound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the codes below ``bound`` that occur; return the number of each code, and the codes that occur."""
+    """Count off the codes below ``bound`` that occur; return the number of each code, and the codes that occur."""
     occurs = np.zeros(bound, dtype=bool)
     occurs[codes] = True
     return (np.cumsum(occurs) - 1).take(codes), np.flatnonzero(occurs)
@@ -197,7 +197,7 @@ def _numbered(codes: Ints) -> tuple[Ints, Ints]:
 
 
 def _ranked(values: NDArray[np.int64], span: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the distinct values, all below ``span``: the number of each value, and one place of each distinct one."""
+    """Count off the distinct values, all below ``span``: the number of each value, and a place of each distinct one."""
     # Equal values write to one place of a table; whichever is last stands for all of them. Much faster than sorting.
     places, table = np.arange(len(values)), np.empty(span, dtype=np.int64)
     table[values] = places

@@ -113,7 +113,7 @@ def _walk(data: Bytes, starts: Places, counts: Places, length: Callable[[Bytes, 
 
 
 def _atom_length(data: Bytes, places: Places) -> Places:
-    """A byte for each value that is not the usual one, four for an isotope."""
+    """Return a byte for each value that is not the usual one, four for an isotope."""
     return 6 + _ONES[data[places + 2]] + 4 * (data[places + 3] & 1)
 
 
@@ -125,7 +125,7 @@ def _bond_length(data: Bytes, places: Places) -> Places:
 
 
 def _ring_length(data: Bytes, places: Places) -> Places:
-    """A ring's size and its atoms."""
+    """Return a ring's size and its atoms."""
     return 1 + data[places].astype(np.int64)
 
 

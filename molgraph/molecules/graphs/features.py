@@ -233,6 +233,6 @@ class CodeBook(dict[Any, int]):
     """A vocabulary: gives each new code the next number when it is asked for."""
 
     def __missing__(self, code: Any) -> int:
-        """Number a code that is seen for the first time."""
+        """Give a number to a code that is seen for the first time."""
         self[code] = number = len(self)
         return number

@@ -9,7 +9,8 @@ from molgraph.molecules.graphs.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.nn.graph import Features, GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
 from molgraph.nn.graph_conv import GINEConv, GraphConv
-from molgraph.nn.mlp import FeatureLinear, mlp, normalization
+from molgraph.nn.mlp import FeatureLinear, mlp
+from molgraph.nn.mlp import normalization as build_normalization
 from molgraph.nn.segments import gather_source, line_graph_sum, segment_sum
 from molgraph.training.config import instantiate
 
@@ -32,7 +33,7 @@ class GraphEncoder(nn.Module):
         node_width: int,
         edge_width: int,
         hidden: int = 300,
-        layers: int = 3,
+        layers: int = 4,
         dropout: float = 0.0,
         normalization: str = "batch",
         residual: bool = True,
@@ -45,7 +46,7 @@ class GraphEncoder(nn.Module):
 
     def norms(self) -> nn.ModuleList:
         """Return one normalization for each round."""
-        return nn.ModuleList(normalization(self.norm_kind, self.hidden) for _ in range(self.num_layers))
+        return nn.ModuleList(build_normalization(self.norm_kind, self.hidden) for _ in range(self.num_layers))
 
     @abstractmethod
     def forward(self, graph: GraphBatch) -> Tensor:
@@ -138,10 +139,27 @@ class AttentiveFP(GraphEncoder):
 
     The first round attends to neighbours together with their bonds, the later ones to neighbours. A GRU keeps what it
     wants of the old rows, so ``residual`` adds to that only if it is asked for. Its readout is ``recurrent_attention``.
+
+    Args:
+        node_width: features of an atom.
+        edge_width: features of a bond.
+        layers: rounds of message passing.
+        normalization: ``batch``, ``layer`` or ``none``, after each round.
+        residual: add the rows that went into a round to those that come out.
+        options: as :class:`GraphEncoder`.
     """
 
-    def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
-        super().__init__(node_width, edge_width, **options)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        node_width: int,
+        edge_width: int,
+        layers: int = 3,
+        normalization: str = "none",
+        residual: bool = False,
+        **options: Any,
+    ) -> None:
+        own: dict[str, Any] = {"layers": layers, "normalization": normalization, "residual": residual}
+        super().__init__(node_width, edge_width, **own, **options)
         self.embedding = FeatureLinear(node_width, self.hidden)
         self.neighbor = FeatureLinear(node_width, self.hidden)
         self.bond = FeatureLinear(edge_width, self.hidden)
@@ -167,16 +185,31 @@ class DMPNN(GraphEncoder):
 
     ``h⁰ = Wᵢ [x_src, e]``, ``m = Σ h over the bonds into src, but for the reverse``, ``h = relu(h⁰ + W_h m)`` (eq.
     3-5), and at last ``relu(W_o [x, Σ h into the atom])`` (eq. 6-7). ``residual=false`` leaves out ``h⁰``.
+
+    Args:
+        node_width: features of an atom.
+        edge_width: features of a bond.
+        layers: rounds of message passing.
+        normalization: ``batch``, ``layer`` or ``none``, at the end.
+        options: as :class:`GraphEncoder`.
     """
 
-    def __init__(self, node_width: int, edge_width: int, **options: int | float | str | bool) -> None:
-        super().__init__(node_width, edge_width, **options)  # type: ignore[arg-type]
+    def __init__(
+        self,
+        node_width: int,
+        edge_width: int,
+        layers: int = 3,
+        normalization: str = "none",
+        **options: Any,
+    ) -> None:
+        own: dict[str, Any] = {"layers": layers, "normalization": normalization}
+        super().__init__(node_width, edge_width, **own, **options)
         self.atom_in = FeatureLinear(node_width, self.hidden, bias=False)
         self.bond_in = FeatureLinear(edge_width, self.hidden, bias=False)
         self.message = nn.Linear(self.hidden, self.hidden, bias=False)
         self.atom_out = FeatureLinear(node_width, self.hidden)
         self.message_out = nn.Linear(self.hidden, self.hidden, bias=False)
-        self.norm = normalization(self.norm_kind, self.hidden)
+        self.norm = build_normalization(self.norm_kind, self.hidden)
 
     def forward(self, graph: GraphBatch) -> Tensor:
         """Map a batch of graphs to node rows ``[N, hidden]``."""

@@ -3,8 +3,6 @@
 ``SMILES -> parse -> property | scaffold | fragments | fingerprint | picture``, ``mixture -> text that can be compared``
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 trajectory -> check_trajectory -> ValueError or nothing
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 

@@ -3,8 +3,6 @@
 file -> read_* -> Trajectory, Box
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import zipfile
@@ -37,7 +35,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_gns_npz(path: str | Path) -> list[Trajectory]:
-    """Trajectories of a GNS ``.npz``: each entry is ``(positions [T, N, D], types)``, types ``[N]`` or one number.
+    """Return the trajectories of a GNS ``.npz``: entries ``(positions [T, N, D], types)``, types ``[N]`` or one.
 
     The common files hold pickled object arrays. Their pickles are read by an unpickler that knows NumPy arrays only.
 
@@ -63,7 +61,7 @@ def _read_npy(data: bytes, name: str) -> np.ndarray:
 
 
 def _gns_items(entry: np.ndarray) -> list[Any]:
-    """One entry is one trajectory ``(positions, types, ...)`` or an array of such."""
+    """Return the trajectory of one entry: ``(positions, types, ...)`` or an array of such."""
     if entry.dtype == object and entry.ndim == 1 and np.ndim(entry[0]) == 3:
         return [entry]
     return list(entry) if entry.dtype == object else [(entry, 0)]
@@ -78,7 +76,7 @@ def _gns_trajectory(item: Any, name: str) -> Trajectory:
 
 
 def read_ase(path: str | Path) -> tuple[Trajectory, Box]:
-    """A trajectory in any format that ASE reads (extxyz, .traj, XDATCAR, ...), species as atomic numbers, lengths in A.
+    """Return a trajectory that ASE reads (extxyz, .traj, XDATCAR, ...); species are atomic numbers, lengths A.
 
     Raises:
         ValueError: a cell that is not orthogonal, a cell that changes, or another number of atoms in some frame.
@@ -96,8 +94,8 @@ def read_ase(path: str | Path) -> tuple[Trajectory, Box]:
     return Trajectory(positions, first.numbers.astype(np.int32), np.zeros(3)), box_of_atoms(first)
 
 
-def box_of_atoms(atoms: Atoms) -> Box:
-    """The box of an ``Atoms`` with an orthogonal cell; axes without a period are open.
+def box_of_atoms(atoms: "Atoms") -> Box:
+    """Return the box of an ``Atoms`` with an orthogonal cell; axes without a period are open.
 
     Raises:
         ValueError: a skewed cell.

@@ -3,8 +3,6 @@
 name -> YAML -> SimulatedSet;  files -> Trajectory -> set
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,14 +23,14 @@ _TARGET = "molgraph.particles.data.simulated.SimulatedSet"
 
 
 def set_files() -> dict[str, Path]:
-    """The YAML file of each named set."""
+    """Return the YAML file of each named set."""
     return {path.stem: path for path in sorted((CONF / "data").glob("*.yaml")) if _TARGET in path.read_text()}
 
 
 def named_set(
     name: str, folder: str | None = None, changes: dict[str, Any] | None = None, counts: dict[str, int] | None = None
 ) -> SimulatedSet:
-    """The set called ``name``, or described by the YAML file ``name``.
+    """Return the set called ``name``, or described by the YAML file ``name``.
 
     Args:
         name: a name in ``conf/data`` or a file.
@@ -53,7 +51,7 @@ def named_set(
 
 
 def import_files(files: Sequence[str], folder: Path, dt: float) -> ParticleSet:
-    """A set of trajectories in GNS or ASE files: a tenth (at least one) validates, as many test, the rest train.
+    """Return a set of trajectories in GNS or ASE files: a tenth (at least one) validates, as many test, the rest train.
 
     One or two trajectories are cut in time: the first 80 % train, then 10 % each. Walls of GNS files are set where the
     particles come closest to them; write other bounds into ``metadata.json`` where that is not what they are.

@@ -9,8 +9,6 @@ obstacles:
   - {center: [1.4, 0.2], half: [0.2, 0.02], angle: 20}
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +35,7 @@ def read_scene(path: str | Path) -> Scene:
 
 
 def scene_from_dict(values: dict[str, Any], name: str = "scene") -> Scene:
-    """The scene that the keys of a scene file describe; see :func:`read_scene`."""
+    """Return the scene that the keys of a scene file describe; see :func:`read_scene`."""
     unknown, missing = set(values) - _KEYS, {"box", "spacing", "blocks"} - set(values)
     if unknown or missing:
         raise ValueError(f"{name}: unknown keys {sorted(unknown)}, missing keys {sorted(missing)}")

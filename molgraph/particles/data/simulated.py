@@ -3,8 +3,6 @@
 SimulatedSet -> ensure() -> ParticleSet
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time
@@ -80,7 +78,7 @@ class SimulatedSet:
         return cache_folder() / "particles" / f"{self.name}-{mark}"
 
     def ensure(self, workers: int | None = None, device: str = "auto") -> ParticleSet:
-        """The set, simulated first where it is not there yet."""
+        """Return the set, simulated first where it is not there yet."""
         if not (self.path / "metadata.json").is_file():
             self.simulate(workers, device)
         return ParticleSet.open(self.path)
@@ -109,20 +107,20 @@ class SimulatedSet:
         return ParticleSet(self.path, metadata)
 
     def seeds(self, split: str) -> list[int]:
-        """The seeds of a split's trajectories; splits never share one."""
+        """Return the seeds of a split's trajectories; splits never share one."""
         first = self.seed * 1_000_000 + SPLITS.index(split) * 100_000
         return list(range(first, first + self.trajectories.get(split, 0)))
 
     def scene(self, seed: int) -> Scene:
-        """The initial state of one seed."""
+        """Return the initial state of one seed."""
         return instantiate(self.scenes).draw(seed, instantiate(self.solver).spacing)
 
     def start(self, seed: int, device: str = "cpu") -> Solver:
-        """A solver at the initial state of one seed."""
+        """Return a solver at the initial state of one seed."""
         return instantiate(self.solver).start(self.scene(seed), device, seed)
 
     def milliseconds(self, device: str = "cpu", frames: int = 5) -> float:
-        """Wall time in ms of a frame of the first test trajectory, the mean over ``frames``."""
+        """Return the wall time in ms of a frame of the first test trajectory, the mean over ``frames``."""
         solver = self.start(self.seeds("test")[0], device)
         solver.advance(self.frame_time)  # the first call loads the kernels
         began = time.perf_counter()
@@ -177,7 +175,7 @@ class SimulatedSet:
 
 
 def species_numbers(names: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Numbers of materials and elements ``[N]`` int32.
+    """Return numbers of materials and elements ``[N]`` int32.
 
     Raises:
         ValueError: a name that is neither.
@@ -192,7 +190,7 @@ def species_numbers(names: Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def choose_device(device: str) -> str:
-    """``auto`` is the GPU where Warp finds one, else the CPU."""
+    """Return the device; ``auto`` is the GPU where Warp finds one, else the CPU."""
     if device != "auto":
         return device
     import torch

@@ -3,8 +3,6 @@
 trajectories -> streaming mean and spread -> suggestion
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -74,7 +72,7 @@ class Suggestion:
 
 
 def nearest_image(vectors: np.ndarray, box: Box) -> np.ndarray:
-    """The shortest periodic copy of each vector ``[..., D]``."""
+    """Return the shortest periodic copy of each vector ``[..., D]``."""
     vectors = vectors.copy()
     for axis, (length, periodic) in enumerate(zip(box.lengths, box.periodic, strict=True)):
         if periodic:
@@ -83,12 +81,12 @@ def nearest_image(vectors: np.ndarray, box: Box) -> np.ndarray:
 
 
 def velocities(positions: np.ndarray, box: Box) -> np.ndarray:
-    """Displacements between frames, ``[T, N, D] -> [T - 1, N, D]``, in length per frame."""
+    """Return displacements between frames, ``[T, N, D] -> [T - 1, N, D]``, in length per frame."""
     return nearest_image(np.diff(positions.astype(np.float64), axis=0), box)
 
 
 def motion_statistics(pieces: Iterable[np.ndarray], box: Box) -> dict[str, list[float]]:
-    """Mean and spread of velocities and accelerations, in length per frame and per frame squared.
+    """Return the mean and spread of velocities and accelerations, in length per frame and per frame squared.
 
     Args:
         pieces: positions ``[T, N, D]`` of the moving particles of each trajectory, one after the other.
@@ -108,7 +106,7 @@ def motion_statistics(pieces: Iterable[np.ndarray], box: Box) -> dict[str, list[
 
 
 def relative_motion(trajectories: Sequence[np.ndarray], radius: float, box: Box) -> float:
-    """Root mean square of the relative velocity of neighbours along an axis, in length per frame; 0 without any.
+    """Return the root mean square relative velocity of neighbours along an axis, in length per frame.
 
     Args:
         trajectories: positions ``[T, N, D]``; at most five of them are looked at, at five times each.
@@ -126,13 +124,13 @@ def relative_motion(trajectories: Sequence[np.ndarray], radius: float, box: Box)
 
 
 def mean_neighbors(positions: np.ndarray, radius: float, box: Box) -> float:
-    """Mean number of neighbours of a particle at ``positions`` ``[N, D]`` within ``radius``."""
+    """Return the mean number of neighbours of a particle at ``positions`` ``[N, D]`` within ``radius``."""
     tree = _tree(positions, box)
     return (tree.count_neighbors(tree, radius) - len(positions)) / max(len(positions), 1)
 
 
 def suggest_radius(frames: Sequence[np.ndarray], box: Box, neighbors: float = TARGET_NEIGHBORS) -> float:
-    """The radius at which particles have ``neighbors`` neighbours on average over frames ``[N, D]``, by bisection.
+    """Return the radius with ``neighbors`` neighbours on average over frames ``[N, D]``, by bisection.
 
     With fewer particles than that, the radius at which all are neighbours.
     """
@@ -149,7 +147,7 @@ def suggest_radius(frames: Sequence[np.ndarray], box: Box, neighbors: float = TA
 
 
 def suggest_history(moved: Sequence[np.ndarray], longest: int = 5, gain: float = 0.05) -> int:
-    """The fewest past velocities from which a linear forecast of the next is within ``gain`` of the best one.
+    """Return the fewest past velocities from which a linear forecast of the next is within ``gain`` of the best one.
 
     Args:
         moved: velocities ``[T, N, D]`` of some trajectories.
@@ -171,7 +169,7 @@ def suggest_history(moved: Sequence[np.ndarray], longest: int = 5, gain: float =
 
 
 def suggest(trajectories: Sequence[np.ndarray], box: Box) -> Suggestion:
-    """Radius, noise and history for trajectories ``[T, N, D]``, from at most five of them."""
+    """Return the radius, noise and history for trajectories ``[T, N, D]``, from at most five of them."""
     chosen = list(trajectories)[:5]
     frames = [t[i] for t in chosen for i in np.linspace(0, len(t) - 1, 5).astype(int)]
     radius = suggest_radius(frames, box)

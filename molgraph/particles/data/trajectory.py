@@ -3,8 +3,6 @@
 trajectory -> TrajectoryWriter -> SPLIT.h5 + metadata.json -> ParticleSet -> trajectories
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,8 +61,8 @@ class Metadata:
         return np.asarray(self.gravity) * self.dt**2
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Metadata:
-        """From the keys of a GNS or LagrangeBench ``metadata.json``; ours are added to theirs."""
+    def from_dict(cls, values: dict[str, Any]) -> "Metadata":
+        """Make one from the keys of a GNS or LagrangeBench ``metadata.json``; ours are added to theirs."""
         values = dict(values)
         bounds = values.pop("bounds", None)
         if bounds is None:
@@ -87,7 +85,7 @@ class Metadata:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of ``metadata.json``."""
+        """Return the content of ``metadata.json``."""
         return {
             **self.extra,
             "dim": self.box.dim,
@@ -106,7 +104,7 @@ class Metadata:
         (folder / "metadata.json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod
-    def read(cls, folder: Path) -> Metadata:
+    def read(cls, folder: Path) -> "Metadata":
         """Read ``metadata.json`` from ``folder``."""
         path = Path(folder) / "metadata.json"
         if not path.is_file():
@@ -153,7 +151,7 @@ class TrajectoryWriter:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> TrajectoryWriter:
+    def __enter__(self) -> "TrajectoryWriter":
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -161,7 +159,7 @@ class TrajectoryWriter:
 
 
 def read_trajectories(path: Path, metadata: Metadata) -> list[Trajectory]:
-    """All trajectories of an HDF5 file in LagrangeBench's layout.
+    """Return all trajectories of an HDF5 file in LagrangeBench's layout.
 
     Raises:
         ValueError: no such file, or a group of another dimension than the box.
@@ -172,7 +170,7 @@ def read_trajectories(path: Path, metadata: Metadata) -> list[Trajectory]:
         return [_read_group(file[name], f"{path}:{name}", metadata) for name in sorted(file)]
 
 
-def _read_group(group: h5py.Group, name: str, metadata: Metadata) -> Trajectory:
+def _read_group(group: "h5py.Group", name: str, metadata: Metadata) -> Trajectory:
     positions = np.asarray(group["position"], dtype=np.float32)
     if positions.ndim != 3 or positions.shape[2] != metadata.box.dim:
         raise ValueError(f"{name} has positions {positions.shape}; metadata.json says {metadata.box.dim} dimensions")
@@ -188,12 +186,12 @@ class ParticleSet:
     metadata: Metadata
 
     @classmethod
-    def open(cls, folder: str | Path) -> ParticleSet:
+    def open(cls, folder: str | Path) -> "ParticleSet":
         """Open a folder with ``metadata.json`` and ``train.h5, valid.h5, test.h5``."""
         return cls(Path(folder), Metadata.read(Path(folder)))
 
     def trajectories(self, split: str) -> list[Trajectory]:
-        """All trajectories of ``train``, ``valid`` or ``test``."""
+        """Return all trajectories of ``train``, ``valid`` or ``test``."""
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
         return read_trajectories(self.folder / f"{split}.h5", self.metadata)

@@ -3,8 +3,6 @@
 path -> open_writer -> append(frame), ..., close()
 """
 
-from __future__ import annotations
-
 import base64
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +31,7 @@ class FrameWriter(Protocol):
 def open_writer(
     path: str | Path, species: np.ndarray, box: Box, dt: float, gravity: np.ndarray | None = None
 ) -> FrameWriter:
-    """A writer for the format that the suffix of ``path`` names.
+    """Return a writer for the format that the suffix of ``path`` names.
 
     Raises:
         ValueError: an unknown suffix.
@@ -133,7 +131,7 @@ class VtkWriter:
 
 
 def vtp(positions: np.ndarray, velocities: np.ndarray, species: np.ndarray) -> str:
-    """The text of a VTK point cloud with velocity and type, data in base64.
+    """Return the text of a VTK point cloud with velocity and type, data in base64.
 
     Args:
         positions: ``[N, 3]`` float32.

@@ -3,8 +3,6 @@
 positions -> cell of each -> particles sorted by cell -> candidates from neighbour cells -> pairs
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -17,7 +15,7 @@ _MAX_CELLS_PER_AXIS = 1024
 
 
 def cell_pairs(positions: Tensor, radius: float, box: Box, graph: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """All ordered pairs closer than ``radius`` (minimum image), without self pairs and without a cap.
+    """Return all ordered pairs closer than ``radius`` (minimum image), without self pairs and without a cap.
 
     Args:
         positions: ``[N, D]``, inside the box on periodic axes.
@@ -49,7 +47,7 @@ def cell_pairs(positions: Tensor, radius: float, box: Box, graph: Tensor | None 
 
 
 def _grid(positions: Tensor, radius: float, box: Box) -> tuple[Tensor, Tensor, Tensor]:
-    """Origin, cell size and number of cells of each axis, on the device."""
+    """Return origin, cell size and number of cells of each axis, on the device."""
     wraps = torch.tensor(box.periodic, device=positions.device)
     finite = [(b if math.isfinite(b) else 0.0) for b in box.lower]
     low = torch.where(wraps, positions.new_tensor(finite), positions.amin(0))
@@ -61,7 +59,7 @@ def _grid(positions: Tensor, radius: float, box: Box) -> tuple[Tensor, Tensor, T
 
 
 def _offsets(counts: Tensor, box: Box) -> list[tuple[int, ...]]:
-    """Cells to visit along each axis; a period of one or two cells must not visit the same cell twice."""
+    """Return cells to visit along each axis; a period of one or two cells must not visit the same cell twice."""
     if not any(box.periodic):
         return [(-1, 0, 1)] * box.dim  # read nothing back from the device
     small = counts.tolist()
@@ -79,7 +77,7 @@ def _flatten(cell: Tensor, counts: Tensor, graph: Tensor) -> Tensor:
 def _pairs_with_cell(
     cell: Tensor, offset: tuple[int, ...], counts: Tensor, graph: Tensor, sorted_cells: Tensor, order: Tensor, box: Box
 ) -> tuple[Tensor, Tensor]:
-    """Every particle with every particle of the cell at ``offset`` from its own."""
+    """Return every particle with every particle of the cell at ``offset`` from its own."""
     other = cell + torch.tensor(offset, device=cell.device)
     wraps = torch.tensor(box.periodic, device=cell.device)
     exists = (((other >= 0) & (other < counts)) | wraps).all(1)

@@ -3,8 +3,6 @@
 positions -> tree (CPU) | cell list (GPU) -> edges sorted by destination, each with its reverse
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,15 +39,15 @@ class Edges:
         """``[N + 1]``: the edges into particle ``i`` are ``offsets[i]:offsets[i + 1]``."""
         return torch.searchsorted(self.dst, torch.arange(self.num_nodes + 1, device=self.dst.device))
 
-    def to(self, device: torch.device | str) -> Edges:
-        """The same edges on another device."""
+    def to(self, device: torch.device | str) -> "Edges":
+        """Return the same edges on another device."""
         return Edges(self.src.to(device), self.dst.to(device), self.reverse.to(device), self.num_nodes)
 
 
 def radius_edges(
     positions: Tensor, radius: float, box: Box, graph: Tensor | None = None, self_edges: bool = False
 ) -> Edges:
-    """Edges between all particles at most ``radius`` apart.
+    """Return edges between all particles at most ``radius`` apart.
 
     On periodic axes the minimum image counts: a pair has one edge each way also where the radius exceeds half a period.
 
@@ -83,7 +81,7 @@ def radius_edges(
 
 
 def _tree_pairs(positions: np.ndarray, radius: float, box: Box, graph: np.ndarray | None) -> np.ndarray:
-    """Unordered pairs ``[P, 2]`` by scipy's k-d tree."""
+    """Return unordered pairs ``[P, 2]`` by scipy's k-d tree."""
     if not np.isfinite(positions).all():
         row = int(np.flatnonzero(~np.isfinite(positions).all(1))[0])
         raise ValueError(f"particle {row} is at {positions[row].tolist()}; remove or repair it")
@@ -127,7 +125,7 @@ def _sorted_edges(dst: Tensor, src: Tensor, num_nodes: int, self_edges: bool) ->
 
 
 def fade(vector: Tensor) -> Tensor:
-    """Weight of each pair ``[E, 1]`` from its relative position over the radius: 1 at one place, 0 at the radius."""
+    """Return the weight of each pair ``[E, 1]`` from its distance over the radius: 1 at 0, 0 at the radius."""
     return (1 - vector.square().sum(1, keepdim=True)).clamp(min=0)
 
 
@@ -154,7 +152,7 @@ class NeighborList:
     _edges: Edges | None = field(default=None, init=False, repr=False)
 
     def find(self, positions: Tensor) -> Edges:
-        """The edges within the radius at these positions ``[N, D]``."""
+        """Return the edges within the radius at these positions ``[N, D]``."""
         if self.skin <= 0:
             self.searches += 1
             return radius_edges(positions, self.radius, self.box, self_edges=self.self_edges)
@@ -172,15 +170,15 @@ class NeighborList:
 
 
 def _within(edges: Edges, positions: Tensor, radius: float, box: Box) -> Edges:
-    """The edges no longer than ``radius``; order and reverse survive because a pair stays or goes as a whole."""
+    """Return the edges no longer than ``radius``; order and reverse survive because a pair stays or goes as a whole."""
     length = box.displacement(positions[edges.dst], positions[edges.src]).square().sum(1)
     keep = length <= radius**2
     place = torch.cumsum(keep, 0) - 1
     return Edges(edges.src[keep], edges.dst[keep], place[edges.reverse[keep]], edges.num_nodes)
 
 
-def to_dgl(edges: Edges, positions: Tensor) -> dgl.DGLGraph:
-    """The edges as a ``DGLGraph`` with positions in ``ndata["positions"]``, for whoever works with DGL."""
+def to_dgl(edges: Edges, positions: Tensor) -> "dgl.DGLGraph":
+    """Return the edges as a ``DGLGraph`` with positions in ``ndata["positions"]``, for whoever works with DGL."""
     import os
 
     os.environ.setdefault("DGLBACKEND", "pytorch")

@@ -3,8 +3,6 @@
 positions -> displacement | wrap | wall distances
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,13 +50,13 @@ class Box:
                 raise ValueError(f"box axis {axis} is periodic and needs finite bounds, got [{low}, {high}]")
 
     @classmethod
-    def open(cls, dim: int) -> Box:
-        """The whole of space: no walls, no periods."""
+    def open(cls, dim: int) -> "Box":
+        """Return the whole of space: no walls, no periods."""
         return cls((-math.inf,) * dim, (math.inf,) * dim)
 
     @classmethod
-    def from_bounds(cls, bounds: Sequence[Sequence[float]], periodic: Sequence[bool] = ()) -> Box:
-        """From ``[[lower, upper], ...]``, the form in metadata files."""
+    def from_bounds(cls, bounds: Sequence[Sequence[float]], periodic: Sequence[bool] = ()) -> "Box":
+        """Make one from ``[[lower, upper], ...]``, the form in metadata files."""
         return cls(tuple(b[0] for b in bounds), tuple(b[1] for b in bounds), tuple(periodic))
 
     @property
@@ -84,18 +82,18 @@ class Box:
         return (*low, *((a, self.upper[a], -1.0) for a in bounded if math.isfinite(self.upper[a])))
 
     def displacement(self, destination: Tensor, origin: Tensor) -> Tensor:
-        """Shortest vector from ``origin`` to ``destination``, both ``[..., D]``: the minimum image on periodic axes."""
+        """Return the vector from ``origin`` to ``destination``, ``[..., D]``: the minimum image on periodic axes."""
         return self.nearest_image(destination - origin)
 
     def nearest_image(self, vector: Tensor) -> Tensor:
-        """The shortest periodic copy of each vector ``[..., D]``."""
+        """Return the shortest periodic copy of each vector ``[..., D]``."""
         if not any(self.periodic):
             return vector
         period = self._period(vector)
         return vector - period * torch.round(vector / period)
 
     def wrap(self, positions: Tensor) -> Tensor:
-        """Positions ``[..., D]`` moved back into the box on periodic axes; others are returned as they are."""
+        """Return positions ``[..., D]`` moved back into the box on periodic axes; others are returned as they are."""
         if not any(self.periodic):
             return positions
         low = positions.new_tensor([b if p else 0.0 for b, p in zip(self.lower, self.periodic, strict=True)])
@@ -106,19 +104,19 @@ class Box:
         return torch.where(torch.isinf(high), positions, inside)
 
     def wall_distances(self, positions: Tensor) -> Tensor:
-        """Signed distance of each position ``[N, D]`` to each wall, ``[N, W]``, positive inside the box."""
+        """Return the signed distance of each position ``[N, D]`` to each wall, ``[N, W]``, positive inside the box."""
         if not self.walls:
             return positions.new_zeros(len(positions), 0)
         return torch.stack([sign * (positions[:, axis] - place) for axis, place, sign in self.walls], dim=1)
 
     def outside(self, positions: Tensor) -> Tensor:
-        """Depth ``[N]`` by which each position ``[N, D]`` lies beyond its farthest-crossed wall; 0 inside."""
+        """Return the depth ``[N]`` of each position ``[N, D]`` beyond its farthest-crossed wall; 0 inside."""
         if not self.walls:
             return positions.new_zeros(len(positions))
         return (-self.wall_distances(positions)).amax(dim=1).clamp(min=0)
 
     def clamp(self, positions: Tensor) -> Tensor:
-        """Positions ``[..., D]`` pushed back to the nearest point that is not behind a wall."""
+        """Return positions ``[..., D]`` pushed back to the nearest point that is not behind a wall."""
         low, high = (
             positions.new_tensor([w if p else b for b, p in zip(bounds, self.periodic, strict=True)])
             for bounds, w in ((self.lower, -math.inf), (self.upper, math.inf))

@@ -3,8 +3,6 @@
 window -> noise or pushforward -> squared error of the acceleration;  windows -> rollout -> error
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -19,7 +17,7 @@ from molgraph.training.task import Task
 
 
 def random_walk_noise(state: ParticleState, spread: float) -> ParticleState:
-    """The state with a random walk added to its velocities (Sanchez-Gonzalez et al. 2020, section 4.3).
+    """Return the state with a random walk added to its velocities (Sanchez-Gonzalez et al. 2020, section 4.3).
 
     The velocity noise of the newest frame has standard deviation ``spread``; positions receive its sum. The oldest
     position and kinematic particles receive none, and the given state is left as it is.
@@ -34,7 +32,7 @@ def random_walk_noise(state: ParticleState, spread: float) -> ParticleState:
 
 
 def mean_huber(error: Tensor, moving: Tensor) -> Tensor:
-    """Mean over the ``moving`` particles ``[N]`` of the Huber loss of ``error`` ``[N, D]``, summed over axes.
+    """Return the mean over ``moving`` particles ``[N]`` of the Huber loss of ``error [N, D]``, summed over axes.
 
     Squared up to two spreads, linear beyond: a few impacts would otherwise outshout everything that flows.
     """
@@ -44,7 +42,7 @@ def mean_huber(error: Tensor, moving: Tensor) -> Tensor:
 
 
 def take_step(simulator: Simulator, state: ParticleState, truth: Tensor) -> ParticleState:
-    """One step of the simulator; kinematic particles go where ``truth`` ``[N, D]`` has them."""
+    """Return one step of the simulator; kinematic particles go where ``truth`` ``[N, D]`` has them."""
     following = simulator(state)
     return state.advanced(torch.where(state.kinematic[:, None], truth, following))
 
@@ -73,7 +71,7 @@ class SimulationTask(Task):
         self.through_time = through_time
 
     def loss(self, batch: Window) -> Tensor:
-        """Mean over moving particles of the Huber error in normalized accelerations, summed over axes."""
+        """Return the mean over moving particles of the Huber error in normalized accelerations, summed over axes."""
         if batch.future.shape[1] > 1 and self.through_time:
             return self._rollout_loss(batch)
         state, steps = batch.state, batch.future.shape[1]
@@ -88,7 +86,7 @@ class SimulationTask(Task):
         return mean_huber(predicted - target, ~state.kinematic)
 
     def _rollout_loss(self, batch: Window) -> Tensor:
-        """Errors of a rollout, each over what random accelerations of one spread add up to by then."""
+        """Return errors of a rollout, each over what random accelerations of one spread add up to by then."""
         state = random_walk_noise(batch.state, self.noise)
         shift = state.box.displacement(state.positions[:, -1], batch.state.positions[:, -1])
         losses = []
@@ -98,26 +96,26 @@ class SimulationTask(Task):
         return torch.stack(losses).mean()
 
     def _steps(self, state: ParticleState, future: Tensor) -> Iterator[tuple[ParticleState, Tensor]]:
-        """Each state that the simulator reaches, and how far ``[N, D]`` it is from that of ``future`` ``[N, K, D]``."""
+        """Yield each state that is reached, and how far ``[N, D]`` it is from that of ``future`` ``[N, K, D]``."""
         for truth in future.unbind(1):
             state = take_step(self.simulator, state, truth)
             yield state, state.box.displacement(state.positions[:, -1], truth)
 
     def target(self, batch: Window, state: ParticleState) -> Tensor:
-        """The acceleration ``[N, D]`` from ``state`` to the last future frame, in length per frame squared."""
+        """Return the acceleration ``[N, D]`` from ``state`` to the last future frame, in length per frame squared."""
         now = batch.state.positions[:, -1] if batch.future.shape[1] == 1 else batch.future[:, -2]
         error = state.box.displacement(state.positions[:, -1], now)
         return inverse_integrate(state, batch.future[:, -1] + error)
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Window]) -> dict[str, float]:
-        """Root mean squared error of the rollout, and that of its first and twentieth step, in connectivity radii."""
+        """Return the root mean squared error of the rollout and of its steps 1 and 20, in connectivity radii."""
         errors = torch.stack([self._rollout_errors(batch) for batch in batches]).mean(0)
         chosen = {"rollout_error": errors.mean(), "error_1": errors[0], "error_20": errors[min(19, len(errors) - 1)]}
         return {name: float(value.sqrt()) / self.simulator.scale.radius for name, value in chosen.items()}
 
     def _rollout_errors(self, batch: Window) -> Tensor:
-        """Mean squared error ``[K]`` of each step of a rollout."""
+        """Return the mean squared error ``[K]`` of each step of a rollout."""
         moving, errors = ~batch.state.kinematic, []
         for _, apart in self._steps(batch.state, batch.future):
             # a rollout that leaves the numbers is worse than any that stays, and must still compare with others

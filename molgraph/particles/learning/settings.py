@@ -3,8 +3,6 @@
 task.windows, task.space -> WindowConfig, SpaceConfig
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +18,8 @@ class WindowConfig:
     batch_size: int = 4
     steps_per_epoch: int = 250
     reflect: bool = True
-    unrolls: tuple[float, ...] = (1.0,)
-    unroll_from: int = 0
+    unrolls: tuple[float, ...] = (18, 2, 1)
+    unroll_from: int = 4
     through_time: bool = False
     emphasis: float = 0.0
     validation_steps: int = 60
@@ -36,8 +34,8 @@ class WindowConfig:
         require(0 <= self.emphasis <= 1, "task.windows.emphasis", self.emphasis, "a share between 0 and 1")
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> WindowConfig:
-        """From plain values.
+    def of(cls, values: dict[str, Any]) -> "WindowConfig":
+        """Make one from plain values.
 
         Raises:
             ValueError: a key that does not exist, or a value that no window can have.
@@ -63,8 +61,8 @@ class SpaceConfig:
         require(0 <= self.noise < math.inf, "task.space.noise", self.noise, "0 or more")
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> SpaceConfig:
-        """From plain values.
+    def of(cls, values: dict[str, Any]) -> "SpaceConfig":
+        """Make one from plain values.
 
         Raises:
             ValueError: a key that does not exist, or a value that no space can have.

@@ -3,8 +3,6 @@
 trajectories -> windows -> Window(state, future)
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,8 +25,8 @@ class Window:
     future: Tensor
     """``[N, K, D]``: the next ``K`` positions."""
 
-    def to(self, device: torch.device | str) -> Window:
-        """The same window on another device."""
+    def to(self, device: torch.device | str) -> "Window":
+        """Return the same window on another device."""
         return Window(self.state.to(device), self.future.to(device))
 
 
@@ -49,7 +47,7 @@ class Frames:
     dtype: torch.dtype = torch.float32
 
     def window(self, number: int, start: int, steps: int) -> Window:
-        """The window of trajectory ``number`` with history from frame ``start`` and ``steps`` future frames."""
+        """Return the window of trajectory ``number`` with history from frame ``start`` and ``steps`` future frames."""
         trajectory, past = self.trajectories[number], self.scale.history + 1
         chosen = torch.from_numpy(trajectory.positions[start : start + past + steps]).to(self.dtype).transpose(0, 1)
         chosen = self.metadata.box.wrap(chosen)
@@ -57,7 +55,7 @@ class Frames:
         return Window(state, chosen[:, past:])
 
     def felt(self, number: int) -> np.ndarray:
-        """Root mean square acceleration beyond gravity of the moving particles at the present frame of each window."""
+        """Return the root mean square acceleration beyond gravity of moving particles, for each window."""
         trajectory, metadata = self.trajectories[number], self.metadata
         moving = ~np.isin(trajectory.species, metadata.kinematic)
         speed = velocities(trajectory.positions[:, moving].astype(np.float64), metadata.box)
@@ -65,7 +63,7 @@ class Frames:
         return np.sqrt((beyond**2).mean((1, 2)))[self.scale.history - 1 :]
 
     def starts(self, number: int, steps: int) -> int:
-        """Number of windows with ``steps`` future frames in trajectory ``number``."""
+        """Return the number of windows with ``steps`` future frames in trajectory ``number``."""
         return max(len(self.trajectories[number]) - self.scale.history - steps, 0)
 
 
@@ -77,7 +75,7 @@ def state_at(
     scale: Scale,
     box: Box | None = None,
 ) -> ParticleState:
-    """The state of one group of particles.
+    """Return the state of one group of particles.
 
     Args:
         positions: ``[N, H + 1, D]``.
@@ -101,7 +99,7 @@ def state_at(
 
 
 def stack_windows(windows: Sequence[Window]) -> Window:
-    """Windows side by side as one."""
+    """Return windows side by side as one."""
     return Window(stack_states([w.state for w in windows]), torch.cat([w.future for w in windows]))
 
 
@@ -135,7 +133,7 @@ class TrainingWindows:
         return self.steps_per_epoch
 
     def epoch(self, number: int) -> Iterator[Window]:
-        """The batches of an epoch."""
+        """Yield the batches of an epoch."""
         generator = np.random.default_rng((self.seed, number))
         shares = np.array(self.unrolls if number >= self.unroll_from else (1.0,))
         lotteries = {k: self._lottery(k) for k, share in enumerate(shares, 1) if share}
@@ -148,8 +146,8 @@ class TrainingWindows:
         window = self.frames.window(trajectory, start, steps)
         return mirrored(window, generator) if self.reflect else window
 
-    def _lottery(self, steps: int) -> Lottery:
-        """All windows with ``steps`` future frames, each with its chance."""
+    def _lottery(self, steps: int) -> "Lottery":
+        """Return all windows with ``steps`` future frames, each with its chance."""
         counts = [self.frames.starts(i, steps) for i in range(len(self.frames.trajectories))]
         chances = np.full(sum(counts), 1 / max(sum(counts), 1))
         if self.emphasis:
@@ -168,14 +166,14 @@ class Lottery:
     """Cumulative chance of each window."""
 
     def draw(self, generator: np.random.Generator) -> tuple[int, int]:
-        """A trajectory, and a start in it."""
+        """Return a trajectory, and a start in it."""
         place = int(np.searchsorted(self.cumulative[:-1], generator.random(), side="right"))
         trajectory = int(np.searchsorted(self.firsts, place, side="right")) - 1
         return trajectory, place - int(self.firsts[trajectory])
 
 
 def mirrored(window: Window, generator: np.random.Generator) -> Window:
-    """The window in a mirror across the middle of the box, with probability one half for each axis that allows it."""
+    """Return the window mirrored across the middle of the box, each axis that allows it by chance."""
     state, future = window.state, window.future
     for axis, (low, high) in enumerate(zip(state.box.lower, state.box.upper, strict=True)):
         if bool(state.gravity[:1, axis].any()) or not np.isfinite(low + high) or generator.random() < 0.5:
@@ -217,7 +215,7 @@ class ValidationWindows:
         return self.starts
 
     def epoch(self, number: int) -> Iterator[Window]:
-        """The same windows in every epoch."""
+        """Yield the same windows in every epoch."""
         for place in range(self.starts):
             yield stack_windows([self._window(i, place) for i in range(len(self.frames.trajectories))])
 

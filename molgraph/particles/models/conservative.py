@@ -3,8 +3,6 @@
 Surroundings -> node and edge latents -> blocks -> pair forces + pushes in touch
 """
 
-from __future__ import annotations
-
 from itertools import zip_longest
 
 import torch
@@ -42,7 +40,7 @@ class ConservativeSimulator(ConservingSimulator):
         self.feedback = nn.ModuleList(Feedback(width, scale.dim, self.of_pair, self.of_body) for _ in between)
 
     def learned_acceleration(self, around: Surroundings) -> Tensor:
-        """Acceleration less gravity ``[N, D]``, over its spread."""
+        """Return the acceleration less gravity ``[N, D]``, over its spread."""
         pairs = around.pairs
         nodes = self.encode_nodes(self.node_features(around))
         links = self.encode_edges(edge_features(pairs))
@@ -75,7 +73,7 @@ class Feedback(nn.Module):
         self.encode = nn.Linear(dim + dim**2, width)
 
     def forward(self, acceleration: Tensor, pairs: Pairs) -> Tensor:
-        """What is added to node latents ``[N, F]``, from the acceleration ``[N, D]`` so far."""
+        """Return what is added to node latents ``[N, F]``, from the acceleration ``[N, D]`` so far."""
         relative = acceleration[pairs.edges.src] - acceleration[pairs.edges.dst]
         gradient = pairs.around(pairs.products(relative)) / MOMENT
         return self.encode(torch.cat([acceleration, gradient], dim=1))

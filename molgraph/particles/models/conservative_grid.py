@@ -3,8 +3,6 @@
 Surroundings -> node latents -> messages, grid, messages -> pair forces + pushes in touch
 """
 
-from __future__ import annotations
-
 from itertools import zip_longest
 
 import torch
@@ -47,7 +45,7 @@ class ConservativeGridSimulator(ConservingSimulator):
         self.decode_body = still(decoder_mlp(width, width, self.of_body, "silu", hidden=1))
 
     def learned_acceleration(self, around: Surroundings) -> Tensor:
-        """Acceleration less gravity ``[N, D]``, over its spread."""
+        """Return the acceleration less gravity ``[N, D]``, over its spread."""
         pairs, features = around.pairs, edge_features(around.pairs)
         nodes = self.encode_nodes(self.node_features(around))
         grid = lay_grid(around.state, SPACING * self.scale.radius)
@@ -77,7 +75,7 @@ class Look(nn.Module):
         self.ends = nn.Linear(width, 2 * width, bias=False)
 
     def forward(self, nodes: Tensor, features: Tensor, edges: Edges) -> Tensor:
-        """``[E, F]`` from node latents ``[N, F]`` and edge features ``[E, inputs]``."""
+        """Return ``[E, F]`` from node latents ``[N, F]`` and edge features ``[E, inputs]``."""
         at_src, at_dst = self.ends(nodes).chunk(2, dim=1)  # once per node, and then gathered
         return F.silu(self.edge(features).add_(pair_sum(at_src, at_dst, edges)))
 
@@ -98,6 +96,6 @@ class MessageBlock(nn.Module):
         self.node_mlp = latent_mlp(2 * width, width, "silu", hidden=1)
 
     def forward(self, nodes: Tensor, features: Tensor, pairs: Pairs) -> Tensor:
-        """Node latents ``[N, F]`` after one round."""
+        """Return node latents ``[N, F]`` after one round."""
         received = pairs.around(self.look(nodes, features, pairs.edges)) / MOMENT
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=1))

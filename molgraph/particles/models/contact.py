@@ -3,8 +3,6 @@
 state, pair vectors -> find_contact -> Contact
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +47,7 @@ CHAIN = 16
 
 
 def find_contact(state: ParticleState, vector: Tensor, edges: Edges, radius: float) -> Contact:
-    """How near walls and obstacles are to particles and to their bodies.
+    """Return how near walls and obstacles are to particles and to their bodies.
 
     Args:
         state: particles.
@@ -71,12 +69,12 @@ def find_contact(state: ParticleState, vector: Tensor, edges: Edges, radius: flo
 
 
 def ramp(value: Tensor) -> Tensor:
-    """From 0 at 0 to 1 at a quarter, and 1 beyond."""
+    """Make one from 0 at 0 to 1 at a quarter, and 1 beyond."""
     return (4 * value).clamp(max=1)
 
 
 def nearness(positions: Tensor, box: Box, radius: float) -> Tensor:
-    """How near each wall is to each of the positions ``[N, D]``: ``[N, 2 D]``, see :class:`Contact`."""
+    """Return how near each wall is to each of the positions ``[N, D]``: ``[N, 2 D]``, see :class:`Contact`."""
     near = positions.new_zeros(len(positions), 2 * box.dim)
     for axis, place, sign in box.walls:
         column = axis if sign > 0 else box.dim + axis

@@ -3,8 +3,6 @@
 state -> Surroundings without absolute place or velocity -> what a network says of pairs and bodies -> acceleration
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -75,46 +73,46 @@ class ConservingSimulator(Simulator):
 
     @abstractmethod
     def learned_acceleration(self, around: Surroundings) -> Tensor:
-        """Acceleration less gravity ``[N, D]``, over its spread: sums of :meth:`forces`."""
+        """Return the acceleration less gravity ``[N, D]``, over its spread: sums of :meth:`forces`."""
 
     def find_edges(self, state: ParticleState) -> Edges:
-        """All pairs within the radius."""
+        """Return all pairs within the radius."""
         return state.edges(self.scale.radius)
 
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
-        """``[N, D]``: acceleration less gravity, over its spread."""
+        """Return ``[N, D]``: acceleration less gravity, over its spread."""
         velocities = state.velocities
         pairs = self.pairs(state, velocities, edges)
         contact = find_contact(state, pairs.vector, edges, self.scale.radius)
         return self.learned_acceleration(Surroundings(state, velocities, pairs, contact))
 
     def forces(self, around: Surroundings, of_pairs: Tensor, of_body: Tensor) -> Tensor:
-        """The accelerations ``[N, D]`` that decoded numbers ``[E, of_pair]`` and ``[N, of_body]`` stand for."""
+        """Return the accelerations ``[N, D]`` that decoded numbers ``[E, of_pair]`` and ``[N, of_body]`` stand for."""
         forces, pushes = self.pair_forces(around.pairs, of_pairs), self.pushes(around.state, around.velocities, of_body)
         if all(around.state.box.periodic):
             return forces + pushes - mean_of_graphs(pushes, around.state)
         return forces + around.contact.touch.to(pushes.dtype) * pushes
 
     def pair_forces(self, pairs: Pairs, decoded: Tensor) -> Tensor:
-        """Sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
+        """Return the sum ``[N, D]`` of the forces ``Fᵢⱼ = f(eᵢⱼ) - f(eⱼᵢ)``; the momentum they add up to is zero."""
         free, along = decoded.split([self.scale.dim, 1 + self.scale.history], dim=1)
         forces = free + (along[:, :, None] * pairs.directions).sum(1)
         return pairs.around(forces - forces[pairs.edges.reverse])
 
     def pushes(self, state: ParticleState, velocities: Tensor, decoded: Tensor) -> Tensor:
-        """The accelerations ``fᵢ`` ``[N, D]`` of particles whose body is held or hit."""
+        """Return the accelerations ``fᵢ`` ``[N, D]`` of particles whose body is held or hit."""
         dim, past = self.scale.dim, self.scale.history - 1
         free, share, echo = decoded.split([dim, dim, past], dim=1)
         moving = ((velocities[:, -1] + state.gravity) / self.speed).to(free.dtype)
         return free + share * moving + (echo[:, :, None] * self.felt(state, velocities)).sum(1)
 
     def felt(self, state: ParticleState, velocities: Tensor) -> Tensor:
-        """Past accelerations without gravity ``[N, H - 1, D]``: what a particle felt of others and of walls."""
+        """Return past accelerations without gravity ``[N, H - 1, D]``: what a particle felt of others and of walls."""
         felt = (velocities[:, 1:] - velocities[:, :-1] - state.gravity[:, None]) / self.unit
         return felt.to(self.unit.dtype)
 
     def node_features(self, around: Surroundings) -> Tensor:
-        """Past accelerations without gravity, walls and velocities towards those in touch, type embedding, moments.
+        """Return past accelerations without gravity, nearness of walls, type embedding and moments.
 
         A wall is met within a fraction of a frame, so its distance is seen sharply: now, and where free flight leads.
         """
@@ -126,14 +124,14 @@ class ConservingSimulator(Simulator):
         return torch.cat([feature.to(self.unit.dtype) for feature in features], dim=1)
 
     def pairs(self, state: ParticleState, velocities: Tensor, edges: Edges) -> Pairs:
-        """The pairs of neighbours in the units of the model."""
+        """Return the pairs of neighbours in the units of the model."""
         now = state.positions[:, -1]
         vector = state.box.displacement(now[edges.src], now[edges.dst]) / self.scale.radius
         relative = (velocities[edges.src] - velocities[edges.dst]) / self.scale.relative_std
         return Pairs(edges, vector.to(self.unit.dtype), relative.to(self.unit.dtype))
 
     def center(self, state: ParticleState) -> Tensor:
-        """Gravity."""
+        """Return gravity."""
         return state.gravity
 
     @property
@@ -142,7 +140,7 @@ class ConservingSimulator(Simulator):
         return self.unit
 
     def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
-        """No particle ends a frame behind a wall."""
+        """Return positions such that no particle ends a frame behind a wall."""
         return state.box.clamp(following)
 
 

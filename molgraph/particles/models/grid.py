@@ -3,8 +3,6 @@
 state -> lay_grid -> Grid;  node latents -> spread -> convolutions -> sample -> node latents
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -38,19 +36,19 @@ class Grid:
         return self.solid.shape
 
     def spread(self, values: Tensor) -> Tensor:
-        """What particles give to the nodes around them: ``[N, F] -> [G, F, n₁, ..]``; sums are kept."""
+        """Return what particles give to the nodes around them: ``[N, F] -> [G, F, n₁, ..]``; sums are kept."""
         given = (self.shares[:, :, None].to(values.dtype) * values[:, None]).flatten(0, 1)
         total = values.new_zeros(self.groups * self.shape.numel(), values.shape[1])
         total = total.index_add(0, self.nodes.flatten(), given)
         return total.view(self.groups, *self.shape, -1).movedim(-1, 1)
 
     def sample(self, field: Tensor) -> Tensor:
-        """The field between its nodes, at the particles: ``[G, F, n₁, ..] -> [N, F]``."""
+        """Return the field between its nodes, at the particles: ``[G, F, n₁, ..] -> [N, F]``."""
         rows = field.movedim(1, -1).flatten(0, -2)
         return (self.shares[:, :, None].to(rows.dtype) * rows[self.nodes]).sum(1)
 
     def pad(self, field: Tensor, width: int) -> Tensor:
-        """``width`` more nodes at each end of all axes: those of the other end on a circle, zeros elsewhere."""
+        """Return ``width`` more nodes at each end of all axes: those of the other end on a circle, zeros elsewhere."""
         zeros: list[int] = []
         for axis, circle in enumerate(self.periodic, 2):
             if circle:
@@ -61,7 +59,7 @@ class Grid:
 
 
 def lay_grid(state: ParticleState, spacing: float) -> Grid:
-    """The grid beneath the newest positions, with nodes about ``spacing`` apart.
+    """Return the grid beneath the newest positions, with nodes about ``spacing`` apart.
 
     Nodes lie on the walls, so that a scene in a mirror has the grid in the mirror; on an axis with less than two walls
     they lie at multiples of the spacing. The grid ends a node behind walls, and ``REACH`` nodes away from particles.
@@ -83,7 +81,7 @@ def lay_grid(state: ParticleState, spacing: float) -> Grid:
 
 
 def _along(place: Tensor, low: float, high: float, circle: bool, spacing: float) -> tuple[Tensor, Tensor, Tensor]:
-    """One axis: the nodes beside each particle ``[N, 3]``, its shares in them, and which nodes are wall ``[n]``.
+    """Return one axis: the nodes beside each particle ``[N, 3]``, its shares in them, and which nodes are wall ``[n]``.
 
     The splines are those of material point methods (Steffen, Kirby, Berzins 2008): unlike linear weights they have no
     kinks, and neither have forces then that come from the grid.
@@ -136,7 +134,7 @@ class GridContext(nn.Module):
         self.read = still(nn.Linear(channels, width))
 
     def forward(self, nodes: Tensor, grid: Grid) -> Tensor:
-        """What is added to node latents ``[N, F]``."""
+        """Return what is added to node latents ``[N, F]``."""
         written = self.write(nodes).to(self.write.weight.dtype)  # sums stay in full precision
         field = grid.spread(torch.cat([written, torch.ones_like(written[:, :1])], dim=1)) / CROWD
         solid = grid.solid.to(field.dtype).expand_as(field[:, :1])
@@ -160,7 +158,7 @@ class Sweep(nn.Module):
         self.near = Convolution(dim, channels, channels)
 
     def forward(self, field: Tensor, grid: Grid) -> Tensor:
-        """What is added to the field ``[G, C, n₁, ..]``."""
+        """Return what is added to the field ``[G, C, n₁, ..]``."""
         hidden = F.silu(self.wide(grid.pad(field, self.dilation)))
         return F.silu(self.near(grid.pad(hidden, 1)))
 
@@ -182,6 +180,6 @@ class Convolution(nn.Module):
         self.dilation = dilation
 
     def forward(self, field: Tensor) -> Tensor:
-        """``[G, inputs, n₁, ..] -> [G, outputs, n₁ - 2 dilation, ..]``."""
+        """Return ``[G, inputs, n₁, ..] -> [G, outputs, n₁ - 2 dilation, ..]``."""
         convolve = F.conv2d if len(self.shape) == 4 else F.conv3d
         return convolve(field, self.kernel.weight.view(self.shape), self.kernel.bias, dilation=self.dilation)

@@ -3,8 +3,6 @@
 node latents, edge latents -> edge MLP -> sum over edges -> node MLP -> residuals
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,12 +18,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 def latent_mlp(inputs: int, width: int, activation: str = "relu", hidden: int = 2) -> nn.Sequential:
-    """Hidden layers and a normalized output; with two, the MLP of GNS (Sanchez-Gonzalez et al. 2020, section 4.2)."""
+    """Return hidden layers and a normalized output; with two, the MLP of GNS (2020, section 4.2)."""
     return nn.Sequential(*decoder_mlp(inputs, width, width, activation, hidden), nn.LayerNorm(width))
 
 
 def decoder_mlp(inputs: int, width: int, outputs: int, activation: str = "relu", hidden: int = 2) -> nn.Sequential:
-    """Hidden layers and a plain output."""
+    """Return hidden layers and a plain output."""
     *before, last = [inputs, *[width] * hidden]
     layers: list[nn.Module] = []
     for size in before:
@@ -34,7 +32,7 @@ def decoder_mlp(inputs: int, width: int, outputs: int, activation: str = "relu",
 
 
 def still(decoder: nn.Module) -> nn.Module:
-    """The decoder, or the layer, with an output of zero: what has learned nothing changes nothing."""
+    """Return the decoder, or the layer, with an output of zero: what has learned nothing changes nothing."""
     *_, last = decoder.modules()
     for parameter in last.parameters():
         nn.init.zeros_(parameter)
@@ -63,7 +61,7 @@ class _PairSum(torch.autograd.Function):
 
 
 def pair_sum(at_src: Tensor, at_dst: Tensor, edges: Edges) -> Tensor:
-    """``at_src[src] + at_dst[dst]``, ``[N, F], [N, F] -> [E, F]``."""
+    """Return ``at_src[src] + at_dst[dst]``, ``[N, F], [N, F] -> [E, F]``."""
     if len(edges.dst) == 0:
         return at_src.new_zeros(0, at_src.shape[1])
     return _PairSum.apply(at_src, at_dst, edges.src, edges.dst, edges.reverse, edges.offsets)
@@ -78,7 +76,7 @@ class _EdgeUpdate(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu")
     def forward(
-        ctx: Any, block: InteractionBlock, links: Tensor, at_src: Tensor, at_dst: Tensor, edges: Edges, *_: Tensor
+        ctx: Any, block: "InteractionBlock", links: Tensor, at_src: Tensor, at_dst: Tensor, edges: Edges, *_: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(links, at_src, at_dst)
         ctx.block, ctx.edges = block, edges
@@ -155,7 +153,7 @@ class InteractionBlock(nn.Module):
         return layer
 
     def forward(self, nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """Node latents ``[N, F]`` and edge latents ``[E, F]`` after one round."""
+        """Return node latents ``[N, F]`` and edge latents ``[E, F]`` after one round."""
         _, of_src, of_dst = self.first.weight.split(self.width, dim=1)
         at_src, at_dst = nodes @ of_src.t(), nodes @ of_dst.t()
         if nodes.is_cuda or (torch.is_grad_enabled() and len(links) < LARGE):
@@ -166,13 +164,13 @@ class InteractionBlock(nn.Module):
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=1)), links
 
     def messages(self, links: Tensor, gathered: Tensor) -> Tensor:
-        """``φ`` ``[E, F]`` from edge latents and from the products of both ends' latents, ``gathered`` ``[E, F]``."""
+        """Return ``φ`` ``[E, F]`` from edge latents and the products of both ends' latents, ``gathered [E, F]``."""
         of_edge = self.first.weight[:, : self.width]
         return self.edge_mlp[1:](F.linear(links, of_edge, self.first.bias).add_(gathered))
 
 
 def message_passing(blocks: Iterable[nn.Module], nodes: Tensor, links: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-    """All blocks in turn; in training of large systems on a GPU only the latents between them are stored."""
+    """Return all blocks in turn; in training of large systems on a GPU only the latents between them are stored."""
     store_less = nodes.is_cuda and torch.is_grad_enabled() and len(links) >= LARGE
     for block in blocks:
         if store_less:

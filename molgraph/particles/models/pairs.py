@@ -3,8 +3,6 @@
 vectors along the edges -> Pairs -> edge_features;  Pairs -> local_moments
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,22 +36,22 @@ class Pairs:
         return torch.cat([axis[:, None], self.relative], dim=1)
 
     def around(self, terms: Tensor) -> Tensor:
-        """Sum over the neighbours of each particle, faded out towards the radius: ``[E, F] -> [N, F]``."""
+        """Return the sum over the neighbours of each particle, faded out towards the radius: ``[E, F] -> [N, F]``."""
         return segment_sum(self.weight.to(terms.dtype) * terms, self.edges.dst, self.edges.offsets)
 
     def products(self, values: Tensor) -> Tensor:
-        """``values ⊗ x`` with the relative position: ``[E, D] -> [E, D²]``."""
+        """Return ``values ⊗ x`` with the relative position: ``[E, D] -> [E, D²]``."""
         return (values[:, :, None] * self.vector[:, None]).flatten(1)
 
 
 def edge_features(pairs: Pairs) -> Tensor:
-    """Relative position, its length, bumps over it, and relative velocities ``[E, D + 1 + RADIAL + H D]``."""
+    """Return relative position, its length, bumps over it, and relative velocities ``[E, D + 1 + RADIAL + H D]``."""
     length = pairs.vector.norm(dim=1, keepdim=True)
     return torch.cat([pairs.vector, length, radial_basis(length), pairs.relative.flatten(1)], dim=1)
 
 
 def local_moments(pairs: Pairs) -> Tensor:
-    """Density, its slope and anisotropy, mean relative velocity and velocity gradient around each particle.
+    """Return the density, its slope and anisotropy, mean relative velocity and velocity gradient around each particle.
 
     Sums over neighbours of ``1, x, x ⊗ x, v, v ⊗ x``, faded out towards the radius: ``[N, 1 + 2 D + 2 D²]``, about 1.
     """
@@ -71,6 +69,6 @@ RADIAL = 8
 
 
 def radial_basis(length: Tensor) -> Tensor:
-    """Gaussian bumps ``[..., RADIAL]`` over a distance ``[..., 1]`` in radii (Schütt et al. 2017, section 2)."""
+    """Return Gaussian bumps ``[..., RADIAL]`` over a distance ``[..., 1]`` in radii (Schütt et al. 2017, section 2)."""
     centers = torch.linspace(0, 1, RADIAL, dtype=length.dtype, device=length.device)
     return torch.exp(-0.5 * ((length - centers) * (RADIAL - 1)).square())

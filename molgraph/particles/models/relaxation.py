@@ -3,8 +3,6 @@
 next positions -> density above rest -> antisymmetric pushes -> next positions
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -34,15 +32,15 @@ class Relaxed(Simulator):
         self._rest: Tensor | None = None
 
     def find_edges(self, state: ParticleState) -> Edges:
-        """The edges of the learned model."""
+        """Return the edges of the learned model."""
         return self.simulator.find_edges(state)
 
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
-        """That of the learned model."""
+        """Return that of the learned model."""
         return self.simulator.normalized_acceleration(state, edges)
 
     def center(self, state: ParticleState) -> Tensor:
-        """That of the learned model."""
+        """Return that of the learned model."""
         return self.simulator.center(state)
 
     @property

@@ -3,8 +3,6 @@
 state -> features -> encoder -> blocks -> decoder -> integrate
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,8 +42,8 @@ class Scale:
     @classmethod
     def of(
         cls, metadata: Metadata, radius: float, history: int, noise: float, species: Sequence[int], relative: float
-    ) -> Scale:
-        """From the statistics of a set; ``noise`` is the spread of the velocity noise in length per frame."""
+    ) -> "Scale":
+        """Make one from the statistics of a set; ``noise`` is the spread of the velocity noise in length per frame."""
         statistics = metadata.statistics
         spread = {k: tuple((s**2 + noise**2) ** 0.5 for s in statistics[f"{k}_std"]) for k in ("vel", "acc")}
         means = {k: tuple(statistics[f"{k}_mean"]) for k in ("vel", "acc")}
@@ -55,7 +53,7 @@ class Scale:
         return cls(metadata.box.dim, radius, history, types, *moments, among)
 
     def rows(self, species: Tensor) -> Tensor:
-        """Rows ``[N]`` of particle types ``[N]``.
+        """Return rows ``[N]`` of particle types ``[N]``.
 
         Raises:
             ValueError: a type that was not in the training data.
@@ -93,14 +91,14 @@ class Simulator(nn.Module, ABC):
 
     @abstractmethod
     def find_edges(self, state: ParticleState) -> Edges:
-        """The edges that the model wants."""
+        """Return the edges that the model wants."""
 
     @abstractmethod
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
-        """Predicted acceleration ``[N, D]`` in the units of the loss, about 1 in size."""
+        """Return the predicted acceleration ``[N, D]`` in the units of the loss, about 1 in size."""
 
     def center(self, state: ParticleState) -> Tensor:
-        """The acceleration ``[D]`` or ``[N, D]`` that is zero in the units of the loss, in length per frame squared."""
+        """Return the acceleration ``[D]`` or ``[N, D]`` that the loss calls zero, in length per frame squared."""
         return self.acceleration_mean
 
     @property
@@ -109,24 +107,24 @@ class Simulator(nn.Module, ABC):
         return self.acceleration_std
 
     def normalize(self, state: ParticleState, acceleration: Tensor) -> Tensor:
-        """Acceleration ``[N, D]`` in length per frame squared to the units of the loss."""
+        """Return the acceleration ``[N, D]`` in length per frame squared to the units of the loss."""
         return (acceleration - self.center(state)) / self.spread
 
     def denormalize(self, state: ParticleState, normalized: Tensor) -> Tensor:
-        """The inverse of :meth:`normalize`."""
+        """Return the inverse of :meth:`normalize`."""
         return normalized * self.spread + self.center(state)
 
     def constrain(self, state: ParticleState, following: Tensor) -> Tensor:
-        """Last word on the next positions ``[N, D]``; a model without constraints returns them unchanged."""
+        """Return the last word on the next positions ``[N, D]``; a model without constraints returns them unchanged."""
         return following
 
     def acceleration(self, state: ParticleState, edges: Edges | None = None) -> Tensor:
-        """Predicted acceleration ``[N, D]`` in length per frame squared."""
+        """Return the predicted acceleration ``[N, D]`` in length per frame squared."""
         edges = self.find_edges(state) if edges is None else edges
         return self.denormalize(state, self.normalized_acceleration(state, edges))
 
     def forward(self, state: ParticleState, edges: Edges | None = None) -> Tensor:
-        """Positions ``[N, D]`` one frame later, not wrapped; kinematic particles stay where they are."""
+        """Return positions ``[N, D]`` one frame later, not wrapped; kinematic particles stay where they are."""
         following = self.constrain(state, integrate(state, self.acceleration(state, edges)))
         return torch.where(state.kinematic[:, None], state.positions[:, -1], following)
 
@@ -155,11 +153,11 @@ class GNS(Simulator):
         self.decode = decoder_mlp(width, width, dim)
 
     def find_edges(self, state: ParticleState) -> Edges:
-        """All pairs within the radius and the self edges."""
+        """Return all pairs within the radius and the self edges."""
         return state.edges(self.scale.radius, self_edges=True)
 
     def node_features(self, state: ParticleState) -> Tensor:
-        """``[N, H * D + 2 D + 16 + D]``."""
+        """Return ``[N, H * D + 2 D + 16 + D]``."""
         velocities = ((state.velocities - self.velocity_mean) / self.velocity_std).flatten(1)
         gravity = state.gravity / self.acceleration_std
         walls = clipped_wall_distances(state, self.scale.radius)
@@ -167,13 +165,13 @@ class GNS(Simulator):
         return torch.cat([features, self.embedding(state.species)], dim=1)
 
     def edge_features(self, state: ParticleState, edges: Edges) -> Tensor:
-        """``[E, D + 1]``: displacement over radius and its length."""
+        """Return ``[E, D + 1]``: displacement over radius and its length."""
         now = state.positions[:, -1]
         vector = state.box.displacement(now[edges.src], now[edges.dst]) / self.scale.radius
         return torch.cat([vector, vector.norm(dim=1, keepdim=True)], dim=1).to(self.velocity_std.dtype)
 
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
-        """``[N, D]``: acceleration less its mean, over its spread."""
+        """Return ``[N, D]``: acceleration less its mean, over its spread."""
         nodes = self.encode_nodes(self.node_features(state))
         links = self.encode_edges(self.edge_features(state, edges))
         nodes, links = message_passing(self.blocks, nodes, links, edges)
@@ -181,7 +179,7 @@ class GNS(Simulator):
 
 
 def clipped_wall_distances(state: ParticleState, radius: float) -> Tensor:
-    """Distances ``[N, 2 D]`` to the lower and upper bound of each axis over the radius, clipped to 1; 1 without one."""
+    """Return distances ``[N, 2 D]`` to the bounds of each axis over the radius, clipped to 1; 1 without one."""
     now = state.positions[:, -1]
     distances = now.new_ones(len(now), 2 * state.box.dim)
     for axis, place, sign in state.box.walls:

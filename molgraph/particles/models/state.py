@@ -3,8 +3,6 @@
 positions, acceleration -> integrate -> next position;  next position -> inverse_integrate -> acceleration
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,17 +39,17 @@ class ParticleState:
         return self.box.displacement(self.positions[:, 1:], self.positions[:, :-1])
 
     def edges(self, radius: float, self_edges: bool = False) -> Edges:
-        """Edges between the newest positions."""
+        """Return edges between the newest positions."""
         several = self.graph if self.num_graphs > 1 else None
         return radius_edges(self.positions[:, -1], radius, self.box, several, self_edges)
 
-    def advanced(self, positions: Tensor) -> ParticleState:
-        """The state one frame later, at ``positions`` ``[N, D]``."""
+    def advanced(self, positions: Tensor) -> "ParticleState":
+        """Return the state one frame later, at ``positions`` ``[N, D]``."""
         following = self.box.wrap(positions)
         return replace(self, positions=torch.cat([self.positions[:, 1:], following[:, None]], dim=1))
 
-    def to(self, device: torch.device | str) -> ParticleState:
-        """The same state on another device."""
+    def to(self, device: torch.device | str) -> "ParticleState":
+        """Return the same state on another device."""
         moved: dict[str, Any] = {
             name: getattr(self, name).to(device) for name in ("positions", "species", "kinematic", "gravity", "graph")
         }
@@ -59,19 +57,19 @@ class ParticleState:
 
 
 def integrate(state: ParticleState, acceleration: Tensor) -> Tensor:
-    """Semi-implicit Euler over one frame: next positions ``[N, D]`` from ``acceleration`` ``[N, D]``, not wrapped."""
+    """Return the next positions ``[N, D]`` by semi-implicit Euler over one frame, not wrapped."""
     velocity = state.velocities[:, -1] + acceleration
     return state.positions[:, -1] + velocity
 
 
 def inverse_integrate(state: ParticleState, following: Tensor) -> Tensor:
-    """The acceleration ``[N, D]`` that takes ``state`` to the positions ``following`` ``[N, D]``."""
+    """Return the acceleration ``[N, D]`` that takes ``state`` to the positions ``following`` ``[N, D]``."""
     velocity = state.box.displacement(following, state.positions[:, -1])
     return velocity - state.velocities[:, -1]
 
 
 def stack_states(states: Sequence[ParticleState]) -> ParticleState:
-    """Groups of particles side by side.
+    """Return groups of particles side by side.
 
     Raises:
         ValueError: states in different boxes.

@@ -3,8 +3,6 @@
 Atoms, simulator -> LearnedDynamics -> run(steps)
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -79,7 +77,7 @@ class LearnedDynamics(MolecularDynamics):
 
 
 def state_of_atoms(atoms: Atoms, simulator: Simulator, metadata: Metadata) -> ParticleState:
-    """The state of atoms whose past is straight flight with their velocities."""
+    """Return the state of atoms whose past is straight flight with their velocities."""
     from molgraph.particles.learning.windows import state_at
 
     box, none = box_of_atoms(atoms), np.zeros(3)

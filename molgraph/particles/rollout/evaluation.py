@@ -3,8 +3,6 @@
 simulator, frames -> evaluate -> {metric: value}, frames to look at
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 
@@ -36,16 +34,16 @@ class FreeFlight(Simulator):
     """The baseline: constant velocity plus gravity, no interaction, no walls."""
 
     def find_edges(self, state: ParticleState) -> Edges:
-        """No edges."""
+        """Return no edges."""
         none = torch.zeros(0, dtype=torch.long, device=state.positions.device)
         return Edges(none, none, none, len(state.positions))
 
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
-        """Nothing ``[N, D]`` beyond gravity."""
+        """Return nothing ``[N, D]`` beyond gravity."""
         return torch.zeros_like(state.gravity)
 
     def center(self, state: ParticleState) -> Tensor:
-        """Gravity."""
+        """Return gravity."""
         return state.gravity
 
 
@@ -96,14 +94,14 @@ def evaluate(simulator: Simulator, frames: Frames, steps: int | None = None, sta
 
 
 def milliseconds(simulator: Simulator, window: Window, steps: int) -> float:
-    """Wall time in ms of a step of one rollout that runs alone, as a solver does."""
+    """Return the wall time in ms of a step of one rollout that runs alone, as a solver does."""
     began = time.perf_counter()
     list(rollout(simulator, window.state, steps, window.future))[-1].cpu()  # a GPU is waited for
     return 1e3 * (time.perf_counter() - began) / steps
 
 
 def short_errors(simulator: Simulator, frames: Frames, longest: int, starts: int) -> dict[str, float]:
-    """Squared error after 1, 5, 20 and 100 steps, over rollouts from ``starts`` places along each trajectory.
+    """Return the squared error after 1, 5, 20 and 100 steps, from ``starts`` places along each trajectory.
 
     Fewer places where they would be less than ``APART`` frames from each other: they would measure the same.
     """
@@ -135,7 +133,7 @@ APART = 10
 
 
 def compare(state: ParticleState, predicted: np.ndarray, truth: np.ndarray, radius: float) -> dict[str, float]:
-    """Every metric of one rollout.
+    """Return every metric of one rollout.
 
     Args:
         state: where the rollout began.

@@ -3,8 +3,6 @@
 predicted frames, true frames -> numbers
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,13 +17,13 @@ HORIZONS = (1, 5, 20, 100)
 
 
 def squared_errors(predicted: np.ndarray, truth: np.ndarray, box: Box) -> np.ndarray:
-    """Mean squared distance ``[T]`` between predicted and true positions ``[T, N, D]``, minimum image."""
+    """Return the mean squared distance ``[T]`` between predicted and true positions ``[T, N, D]``, minimum image."""
     with np.errstate(over="ignore", invalid="ignore"):
         return (nearest_image(predicted.astype(np.float64) - truth, box) ** 2).sum(-1).mean(-1)
 
 
 def sliced_wasserstein(predicted: np.ndarray, truth: np.ndarray, box: Box, directions: int = 64) -> float:
-    """Root mean squared Wasserstein-2 distance of the projections of two clouds ``[N, D]`` on fixed directions.
+    """Return the root mean squared Wasserstein-2 distance of projections of two clouds ``[N, D]``.
 
     On periodic axes positions are compared inside the box, which overrates clouds that differ by a shift across it.
     """
@@ -38,12 +36,12 @@ def sliced_wasserstein(predicted: np.ndarray, truth: np.ndarray, box: Box, direc
 
 
 def kinetic_energy(positions: np.ndarray, box: Box) -> np.ndarray:
-    """Mean of half the squared speed ``[T - 1]`` in length squared per frame squared."""
+    """Return the mean of half the squared speed ``[T - 1]`` in length squared per frame squared."""
     return 0.5 * (velocities(positions, box) ** 2).sum(-1).mean(-1)
 
 
 def momentum_drift(positions: np.ndarray, gravity: np.ndarray, box: Box, radius: float) -> float:
-    """Acceleration of the centre of mass beyond gravity, over gravity, in the frames that no wall can have changed.
+    """Return the acceleration of the centre of mass beyond gravity, over gravity, in frames far from walls.
 
     These are the frames in which no particle is near a wall, neither now nor where free flight would lead it.
 
@@ -67,12 +65,12 @@ def momentum_drift(positions: np.ndarray, gravity: np.ndarray, box: Box, radius:
 
 
 def density_deviation(predicted: np.ndarray, truth: np.ndarray, radius: float, box: Box) -> float:
-    """Relative difference of the mean kernel density of predicted and true positions ``[N, D]``."""
+    """Return the relative difference of the mean kernel density of predicted and true positions ``[N, D]``."""
     return abs(mean_density(predicted, radius, box) / mean_density(truth, radius, box) - 1)
 
 
 def mean_density(positions: np.ndarray, radius: float, box: Box) -> float:
-    """Mean over particles of ``Σⱼ (1 - r²/R²)³`` with ``j = i`` included."""
+    """Return the mean over particles of ``Σⱼ (1 - r²/R²)³`` with ``j = i`` included."""
     positions = box.wrap(torch.from_numpy(np.asarray(positions, dtype=np.float64))).numpy()
     period = [n if p else 0.0 for n, p in zip(box.lengths, box.periodic, strict=True)]
     low = np.array([b if p else 0.0 for b, p in zip(box.lower, box.periodic, strict=True)])
@@ -83,14 +81,14 @@ def mean_density(positions: np.ndarray, radius: float, box: Box) -> float:
 
 
 def escaped(positions: np.ndarray, box: Box) -> np.ndarray:
-    """Share ``[T]`` of particles of each frame ``[T, N, D]`` that are behind a wall by more than rounding."""
+    """Return the share ``[T]`` of particles of each frame ``[T, N, D]`` behind a wall by more than rounding."""
     tolerance = 1e-6 * max((n for n in box.lengths if np.isfinite(n)), default=1.0)
     outside = [box.outside(torch.from_numpy(frame.astype(np.float64))) > tolerance for frame in positions]
     return np.array([float(out.double().mean()) for out in outside])
 
 
 def time_to_failure(predicted: np.ndarray, truth: np.ndarray, box: Box, radius: float, factor: float = 10.0) -> int:
-    """First frame with a number that is none, a particle a radius behind a wall, or too much kinetic energy.
+    """Return the first frame with a number that is none, a particle a radius behind a wall, or too much kinetic energy.
 
     Too much is ``factor`` times the largest that the truth ever has. The number of frames if nothing fails.
     """
@@ -104,7 +102,7 @@ def time_to_failure(predicted: np.ndarray, truth: np.ndarray, box: Box, radius: 
 def radial_distribution(
     frames: np.ndarray, box: Box, largest: float | None = None, bins: int = 60
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Radial distribution function ``g(r)`` of a periodic system.
+    """Return radial distribution function ``g(r)`` of a periodic system.
 
     Args:
         frames: ``[T, N, D]``.
@@ -133,12 +131,12 @@ def radial_distribution(
 
 
 def mean_squared_displacement(frames: np.ndarray, box: Box) -> np.ndarray:
-    """Mean squared distance ``[T]`` of particles ``[T, N, D]`` from where they started, across periods."""
+    """Return the mean squared distance ``[T]`` of particles ``[T, N, D]`` from where they started, across periods."""
     moved = np.cumsum(velocities(frames, box), axis=0)
     return np.concatenate([[0.0], (moved**2).sum(-1).mean(-1)])
 
 
 def horizon_errors(errors: np.ndarray, horizons: Sequence[int] = HORIZONS) -> dict[str, float]:
-    """Squared error after each horizon that the rollout reaches, and the mean over all steps."""
+    """Return the squared error after each horizon that the rollout reaches, and the mean over all steps."""
     values = {f"mse_{n}": float(errors[n - 1]) for n in horizons if n <= len(errors)}
     return values | {"mse_all": float(errors.mean()), "mse_last": float(errors[-1])}

@@ -3,8 +3,6 @@
 predicted frames, true frames -> plot_rollout -> PNG
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 {title: frames} -> animate -> GIF | MP4
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +54,7 @@ def animate(
     return path
 
 
-def _save_gif(path: Path, figure: Figure, draw: Callable[[int], None], frames: int, seconds: float) -> None:
+def _save_gif(path: Path, figure: "Figure", draw: Callable[[int], None], frames: int, seconds: float) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -73,7 +71,7 @@ def _save_gif(path: Path, figure: Figure, draw: Callable[[int], None], frames: i
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=duration, loop=0, optimize=True)
 
 
-def _save_mp4(path: Path, figure: Figure, draw: Callable[[int], None], frames: int, seconds: float) -> None:
+def _save_mp4(path: Path, figure: "Figure", draw: Callable[[int], None], frames: int, seconds: float) -> None:
     from matplotlib.animation import FFMpegWriter, FuncAnimation
 
     if path.suffix != ".mp4":
@@ -86,7 +84,7 @@ def _save_mp4(path: Path, figure: Figure, draw: Callable[[int], None], frames: i
 
 def _figure(
     panels: dict[str, np.ndarray], box: Box, species: np.ndarray, color: str, chosen: np.ndarray
-) -> tuple[Figure, Callable[[int], None]]:
+) -> "tuple[Figure, Callable[[int], None]]":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -112,7 +110,7 @@ def _figure(
 
 
 def _panel_size(limits: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Width and height of one simulation and its title in inches: shaped as the box."""
+    """Return width and height of one simulation and its title in inches: shaped as the box."""
     across, up = (high - low for low, high in limits[:2])
     if len(limits) == 3 or min(across, up) <= 0:
         return 3.6, 3.8
@@ -146,7 +144,7 @@ def _limits(panels: dict[str, np.ndarray], box: Box) -> list[tuple[float, float]
 
 
 def _shades(panels: dict[str, np.ndarray], box: Box, species: np.ndarray, color: str) -> dict[str, np.ndarray]:
-    """Colour of each particle in each frame, ``[T, N, 4]``."""
+    """Return colour of each particle in each frame, ``[T, N, 4]``."""
     from matplotlib import colormaps
     from matplotlib.colors import to_rgba
 

@@ -3,8 +3,6 @@
 simulator, state -> rollout -> frames;  Atoms | scene -> state
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -49,7 +47,7 @@ class Guard:
     fall into a heap have no volume any more, and memory for their edges ends before the rollout does."""
 
     def reason_to_stop(self, simulator: Simulator, start: ParticleState, state: ParticleState) -> str | None:
-        """Why ``state`` is not acceptable, or None."""
+        """Return why ``state`` is not acceptable, or None."""
         now, moving = state.positions[:, -1], ~state.kinematic
         finite = torch.isfinite(now).all(dim=1)
         if not bool(finite.all()):
@@ -67,7 +65,7 @@ class Guard:
         return None
 
     def reason_of_crowding(self, first: Edges, edges: Edges, particles: int) -> str | None:
-        """Why the neighbours of a frame are not acceptable, or None."""
+        """Return why the neighbours of a frame are not acceptable, or None."""
         usual, found = max(len(first.dst) / particles, 20), len(edges.dst) / particles
         if found > self.crowding * usual:
             return f"particles fall into a heap: {found:.0f} neighbours each, {usual:.0f} are usual"
@@ -75,7 +73,7 @@ class Guard:
 
 
 def mean_square_speed(state: ParticleState) -> Tensor:
-    """Mean squared speed of the moving particles in length squared per frame squared."""
+    """Return the mean squared speed of the moving particles in length squared per frame squared."""
     return state.velocities[~state.kinematic, -1].square().sum(1).mean()
 
 
@@ -147,7 +145,7 @@ def _neighbor_list(simulator: Simulator, state: ParticleState, skin: float) -> N
 
 
 def state_from_scene(scene: Scene, metadata: Metadata, scale: Scale, species: np.ndarray) -> ParticleState:
-    """The state of a scene: its past is the free flight that leads to it.
+    """Return the state of a scene: its past is the free flight that leads to it.
 
     Args:
         scene: positions and velocities per unit of time.
@@ -162,7 +160,7 @@ def state_from_scene(scene: Scene, metadata: Metadata, scale: Scale, species: np
 
 
 def ballistic_past(positions: np.ndarray, velocities: np.ndarray, gravity: np.ndarray, history: int) -> np.ndarray:
-    """The ``history + 1`` positions ``[N, H + 1, D]`` of free flight that end at ``positions`` with ``velocities``.
+    """Return positions ``[N, H + 1, D]`` of free flight that end at ``positions`` with ``velocities``.
 
     >>> ballistic_past(np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), np.array([0.0, -1.0]), 2)[0].tolist()
     [[-2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]]
@@ -179,7 +177,7 @@ def state_from_positions(
     scale: Scale,
     box: Box | None = None,
 ) -> ParticleState:
-    """The state after the first frames ``[T, N, D]``; with fewer than the history needs, the first is continued back.
+    """Return the state after the first frames ``[T, N, D]``; where they are too few, the first goes on back.
 
     Raises:
         ValueError: no frame, or another dimension than the model's.

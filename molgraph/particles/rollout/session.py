@@ -3,8 +3,6 @@
 RUN, start -> state -> rollout -> writers, animation, metrics
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time
@@ -62,7 +60,7 @@ class RolloutSession:
     console: Console
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace) -> RolloutSession:
+    def of(cls, arguments: argparse.Namespace) -> "RolloutSession":
         """Load the run and the start that the arguments name."""
         simulator, metadata = load_simulator(arguments.run)
         start = _start(arguments, simulator, metadata)
@@ -126,7 +124,7 @@ class RolloutSession:
         animate(path, panels, self.start.state.box, self.start.species, self.arguments.color)
 
     def _from_start(self, frames: np.ndarray) -> np.ndarray:
-        """The frames with the start before them."""
+        """Return the frames with the start before them."""
         return np.concatenate([self.start.state.positions[None, :, -1].numpy(), frames])
 
     def _report(self, frames: np.ndarray, seconds: float, state: ParticleState) -> None:

@@ -3,8 +3,6 @@
 settings, seed -> Scene
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +29,7 @@ class TaylorGreenScenes:
     jitter: float = 0.1
 
     def draw(self, seed: int, spacing: float) -> Scene:
-        """The scene of ``seed`` with particles about ``spacing`` m apart."""
+        """Return the scene of ``seed`` with particles about ``spacing`` m apart."""
         generator = np.random.default_rng(seed)
         count = round(self.length / spacing)
         axis = (np.arange(count) + 0.5) * self.length / count
@@ -45,7 +43,7 @@ class TaylorGreenScenes:
 
 
 def vortex(angle: np.ndarray) -> np.ndarray:
-    """Taylor-Green velocities ``[N, D]`` of speed 1 at phase angles ``[N, D]``."""
+    """Return Taylor-Green velocities ``[N, D]`` of speed 1 at phase angles ``[N, D]``."""
     x, y = angle[:, 0], angle[:, 1]
     plane = np.stack([np.sin(x) * np.cos(y), -np.cos(x) * np.sin(y)], axis=1)
     if angle.shape[1] == 2:
@@ -72,7 +70,7 @@ class DamBreakScenes:
     layers: int = 3
 
     def draw(self, seed: int, spacing: float) -> Scene:
-        """The scene of ``seed`` with particles ``spacing`` m apart."""
+        """Return the scene of ``seed`` with particles ``spacing`` m apart."""
         generator = np.random.default_rng(seed)
         tank = np.array(self.tank)
         fraction = np.ones(len(tank))

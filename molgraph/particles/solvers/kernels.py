@@ -3,14 +3,12 @@
 "mpm_kernels" -> load -> module of kernels
 """
 
-from __future__ import annotations
-
 import importlib
 from types import ModuleType
 
 
 def load(name: str) -> ModuleType:
-    """The module of kernels ``molgraph.particles.solvers.NAME``.
+    """Return the module of kernels ``molgraph.particles.solvers.NAME``.
 
     Raises:
         ImportError: Warp is not installed.

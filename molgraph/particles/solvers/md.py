@@ -3,8 +3,6 @@
 crystal -> Langevin equilibration -> velocity Verlet -> positions
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,12 +28,12 @@ class CrystalScenes:
     """
 
     element: str = "Ar"
-    lattice: float = 5.4
+    lattice: float = 5.74
     cells: int = 3
-    temperature: float = 170.0
+    temperature: float = 180.0
 
     def draw(self, seed: int, spacing: float) -> Scene:
-        """The scene of ``seed``; the lattice sets the distances and ``spacing`` is not used."""
+        """Return the scene of ``seed``; the lattice sets the distances and ``spacing`` is not used."""
         from ase.build import bulk
         from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
@@ -56,9 +54,9 @@ class MdConfig:
     """``lennard-jones`` (argon) or ``emt`` (Al, Cu, Ag, Au, Ni, Pd, Pt)."""
     timestep: float = 5.0
     """Step of velocity Verlet in fs."""
-    equilibration: float = 2000.0
+    equilibration: float = 5000.0
     """Langevin dynamics before the first frame in fs."""
-    temperature: float = 90.0
+    temperature: float = 95.0
     """Temperature of the equilibration in K."""
     epsilon: float = 0.0103
     """Depth of the Lennard-Jones potential in eV."""
@@ -67,12 +65,12 @@ class MdConfig:
     spacing: float = 3.8
     """Distance of neighbours in A, where something asks for a length."""
 
-    def start(self, scene: Scene, device: str = "cpu", seed: int = 0) -> MdSolver:
-        """A solver for one scene; ASE runs on the CPU."""
+    def start(self, scene: Scene, device: str = "cpu", seed: int = 0) -> "MdSolver":
+        """Return a solver for one scene; ASE runs on the CPU."""
         return MdSolver(scene, self, seed)
 
-    def calculator(self, box: Box) -> Calculator:
-        """The ASE calculator.
+    def calculator(self, box: Box) -> "Calculator":
+        """Return the ASE calculator.
 
         Raises:
             ValueError: an unknown potential.
@@ -133,15 +131,15 @@ class MdSolver:
         return self.atoms.get_positions(wrap=True)
 
     def velocities(self) -> np.ndarray:
-        """Velocities ``[N, 3]`` in A/fs."""
+        """Return the velocities ``[N, 3]`` in A/fs."""
         return self.atoms.get_velocities() * _per_femtosecond()
 
     def energy(self) -> float:
-        """Total energy in eV."""
+        """Return the total energy in eV."""
         return self.atoms.get_total_energy()
 
 
-def _atoms(scene: Scene) -> Atoms:
+def _atoms(scene: Scene) -> "Atoms":
     from ase import Atoms
 
     atoms = Atoms(scene.species.tolist(), positions=scene.positions, cell=scene.box.lengths, pbc=scene.box.periodic)
@@ -150,7 +148,7 @@ def _atoms(scene: Scene) -> Atoms:
 
 
 def _per_femtosecond() -> float:
-    """ASE's velocities are in A per its own unit of time; this factor gives A/fs."""
+    """Return ASE's velocities are in A per its own unit of time; this factor gives A/fs."""
     from ase import units
 
     return units.fs

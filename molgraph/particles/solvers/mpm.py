@@ -3,8 +3,6 @@
 scene -> MpmSolver -> advance(frame) -> positions
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -43,8 +41,8 @@ class MpmConfig:
     courant: float = 0.3
     """Largest distance, in grid cells, that sound travels in a step."""
 
-    def start(self, scene: Scene, device: str = "cpu", seed: int = 0) -> MpmSolver:
-        """A solver for one scene."""
+    def start(self, scene: Scene, device: str = "cpu", seed: int = 0) -> "MpmSolver":
+        """Return a solver for one scene."""
         return MpmSolver(scene, self, device)
 
 
@@ -113,13 +111,13 @@ class MpmSolver:
         return positions
 
     def velocities(self) -> np.ndarray:
-        """Velocities ``[N, D]`` in m/s; zero for obstacles."""
+        """Return the velocities ``[N, D]`` in m/s; zero for obstacles."""
         velocities = np.zeros_like(self.scene.positions)
         velocities[self.moving] = self._velocities.numpy()[:, : self.scene.box.dim]
         return velocities
 
     def pressures(self) -> np.ndarray:
-        """Pressure ``[M]`` of the moving particles in Pa; meaningful for water."""
+        """Return the pressure ``[M]`` of the moving particles in Pa; meaningful for water."""
         volume = self._deformations.numpy()[:, 0, 0]
         return self.config.density * self.config.sound_speed**2 * (1 - volume) * volume
 
@@ -149,7 +147,7 @@ class MpmSolver:
         self._obstacle = to_device(self._obstacle_normals(), wp.vec3)
 
     def _constants(self) -> list[Any]:
-        """Elastic constants of each material: bulk modulus = density * sound speed squared."""
+        """Return elastic constants of each material: bulk modulus = density * sound speed squared."""
         c, constants = self.config, []
         sine = math.sin(math.radians(c.friction_angle))
         for name in MATERIALS:
@@ -165,7 +163,7 @@ class MpmSolver:
         return constants
 
     def _obstacle_normals(self) -> np.ndarray:
-        """Outward normal at each node inside an obstacle ``[nx, ny, nz, 3]``, zero elsewhere."""
+        """Return outward normal at each node inside an obstacle ``[nx, ny, nz, 3]``, zero elsewhere."""
         dim = self.scene.box.dim
         axes = [np.arange(n) * self.dx for n in self._shape]
         nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1) + self._origin

@@ -26,13 +26,13 @@ class Material:
 
 @wp.func
 def spline(fx: float) -> wp.vec3:
-    """Quadratic B-spline weights of three nodes; ``fx`` in [0.5, 1.5) is the distance to the first."""
+    """Return quadratic B-spline weights of three nodes; ``fx`` in [0.5, 1.5) is the distance to the first."""
     return wp.vec3(0.5 * (1.5 - fx) * (1.5 - fx), 0.75 - (fx - 1.0) * (fx - 1.0), 0.5 * (fx - 0.5) * (fx - 0.5))
 
 
 @wp.func
 def layer_weight(weight: wp.vec3, k: int, layers: int) -> float:
-    """Weight along z: 1 on the single layer of a two-dimensional grid."""
+    """Return the weight along z: 1 on the single layer of a two-dimensional grid."""
     result = float(1.0)  # noqa: UP018 (Warp makes a variable, not a constant)
     if layers > 1:
         result = weight[k]
@@ -41,7 +41,7 @@ def layer_weight(weight: wp.vec3, k: int, layers: int) -> float:
 
 @wp.func
 def sand_return(trial: wp.mat33, material: Material, volume: wp.array(dtype=float), p: int) -> wp.mat33:
-    """Drucker-Prager return mapping with volume correction (Klar et al. 2016, eqs. 27-30; Tampubolon et al. 2017)."""
+    """Return the Drucker-Prager stretch, volume corrected (Klar et al. 2016, eqs. 27-30; Tampubolon 2017)."""
     u, sigma, v = wp.svd3(trial)
     strain = wp.vec3(
         wp.log(wp.max(sigma[0], 1.0e-4)), wp.log(wp.max(sigma[1], 1.0e-4)), wp.log(wp.max(sigma[2], 1.0e-4))
@@ -62,7 +62,7 @@ def sand_return(trial: wp.mat33, material: Material, volume: wp.array(dtype=floa
 
 @wp.func
 def kirchhoff_stress(deformation: wp.mat33, rate: wp.mat33, kind: int, material: Material) -> wp.mat33:
-    """Kirchhoff stress: linear bulk water, Hencky sand (Klar et al. 2016, eq. 26), neo-Hookean goop."""
+    """Return Kirchhoff stress: linear bulk water, Hencky sand (Klar et al. 2016, eq. 26), neo-Hookean goop."""
     identity = wp.identity(n=3, dtype=float)
     stress = wp.mat33(0.0)
     if kind == WATER:
@@ -89,7 +89,7 @@ def kirchhoff_stress(deformation: wp.mat33, rate: wp.mat33, kind: int, material:
 def deform(
     old: wp.mat33, rate: wp.mat33, kind: int, material: Material, volume: wp.array(dtype=float), p: int, dt: float
 ) -> wp.mat33:
-    """Elastic deformation after one step; water keeps only its volume ratio, in the first entry."""
+    """Return elastic deformation after one step; water keeps only its volume ratio, in the first entry."""
     new = old
     if kind == WATER:
         # a free surface may open a little; unlimited tension would let water hang in threads
@@ -145,7 +145,7 @@ def to_grid(
 
 @wp.func
 def slide(velocity: wp.vec3, normal: wp.vec3, friction: float) -> wp.vec3:
-    """Velocity along a solid: it may leave, never enter, and is slowed by Coulomb friction."""
+    """Return the velocity along a solid: it may leave, never enter, and is slowed by Coulomb friction."""
     inward = wp.dot(velocity, normal)
     result = velocity
     if inward < 0.0:

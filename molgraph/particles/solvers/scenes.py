@@ -3,8 +3,6 @@
 SceneConfig, seed -> Scene
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +23,7 @@ class Obstacle:
     """Rotation in the plane of the first two axes, in degrees."""
 
     def distance(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Signed distance ``[...]`` (negative inside) and outward normal ``[..., D]`` at ``points`` ``[..., D]``."""
+        """Return signed distance ``[...]`` (negative inside) and outward normal ``[..., D]`` at ``points``."""
         turn = self._turn(points.shape[-1])
         local = (points - np.array(self.center)) @ turn
         gap = np.abs(local) - np.array(self.half)
@@ -37,7 +35,7 @@ class Obstacle:
         return length + np.minimum(gap.max(-1), 0.0), (direction * signs) @ turn.T
 
     def fill(self, spacing: float) -> np.ndarray:
-        """Points ``[M, D]`` on a lattice inside the brick."""
+        """Return points ``[M, D]`` on a lattice inside the brick."""
         counts = np.maximum(np.round(2 * np.array(self.half) / spacing).astype(int), 1)
         axes = [(np.arange(n) + 0.5) / n * 2 * h - h for n, h in zip(counts, self.half, strict=True)]
         local = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
@@ -91,7 +89,7 @@ class BlockScenes:
     particles: int = 0
 
     def draw(self, seed: int, spacing: float) -> Scene:
-        """The scene of ``seed`` with particles ``spacing`` m apart.
+        """Return the scene of ``seed`` with particles ``spacing`` m apart.
 
         Raises:
             ValueError: the blocks do not hold the number of particles asked for.
@@ -129,7 +127,7 @@ class BlockScenes:
     def _bricks(
         self, generator: np.random.Generator, box: Box, spacing: float, ramps: tuple[Obstacle, ...]
     ) -> list[tuple[np.ndarray, np.ndarray, str]]:
-        """Bricks ``(points, velocity, material)`` that overlap neither each other nor a ramp."""
+        """Return bricks ``(points, velocity, material)`` that overlap neither each other nor a ramp."""
         number = int(generator.integers(self.blocks[0], self.blocks[1] + 1))
         bricks: list[tuple[np.ndarray, np.ndarray, str]] = []
         for block in range(number):
@@ -169,6 +167,6 @@ class BlockScenes:
 
 
 def box_contains(points: np.ndarray, box: Box, margin: float) -> np.ndarray:
-    """Which points ``[M, D]`` are at least ``margin`` inside the walls, ``[M]``."""
+    """Return which points ``[M, D]`` are at least ``margin`` inside the walls, ``[M]``."""
     low, high = np.array(box.lower) + margin, np.array(box.upper) - margin
     return np.all((points >= low) & (points <= high), axis=1)

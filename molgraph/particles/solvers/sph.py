@@ -3,8 +3,6 @@
 scene -> SphSolver -> advance(frame) -> positions
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -35,8 +33,8 @@ class SphConfig:
     courant: float = 0.25
     """Largest distance, in smoothing lengths, that sound travels in a step."""
 
-    def start(self, scene: Scene, device: str = "cpu", seed: int = 0) -> SphSolver:
-        """A solver for one scene."""
+    def start(self, scene: Scene, device: str = "cpu", seed: int = 0) -> "SphSolver":
+        """Return a solver for one scene."""
         return SphSolver(scene, self, device)
 
 
@@ -92,11 +90,11 @@ class SphSolver:
         return positions
 
     def velocities(self) -> np.ndarray:
-        """Velocities ``[N, D]`` in m/s."""
+        """Return the velocities ``[N, D]`` in m/s."""
         return self._velocities.numpy()[:, : self.scene.box.dim]
 
     def pressures(self) -> np.ndarray:
-        """Pressure ``[N]`` in Pa."""
+        """Return the pressure ``[N]`` in Pa."""
         return self._pressures.numpy()
 
     def _allocate(self, wp: ModuleType) -> None:
@@ -116,7 +114,7 @@ class SphSolver:
         self._cells, self._order = (wp.zeros(number, dtype=int, device=device) for _ in range(2))
 
     def _still_densities(self) -> np.ndarray:
-        """Densities ``[N]`` of fluid at rest: under a free surface each particle carries what is above it."""
+        """Return densities ``[N]`` of fluid at rest: under a free surface each particle carries what is above it."""
         c, scene = self.config, self.scene
         if not c.free_surface:
             return np.full(len(scene.positions), c.density)
@@ -181,7 +179,7 @@ def _extent(scene: Scene) -> float:
 
 
 def _spline_norm(h: float, dim: int) -> float:
-    """The factor with which the quintic spline integrates to one."""
+    """Return the factor with which the quintic spline integrates to one."""
     q = np.linspace(0, 3, 4001)
     shape = sum(w * np.maximum(n - q, 0) ** 5 for w, n in ((1, 3), (-6, 2), (15, 1)))
     surface = 2 * math.pi * q if dim == 2 else 4 * math.pi * q**2

@@ -31,7 +31,7 @@ class Fluid:
 
 @wp.func
 def nearest(vector: wp.vec3, fluid: Fluid) -> wp.vec3:
-    """Shortest periodic image of a difference of positions."""
+    """Return the shortest periodic image of a difference of positions."""
     result = vector
     for axis in range(3):
         if fluid.period[axis] > 0.0:
@@ -41,7 +41,7 @@ def nearest(vector: wp.vec3, fluid: Fluid) -> wp.vec3:
 
 @wp.func
 def cell_of(position: wp.vec3, fluid: Fluid) -> wp.vec3i:
-    """Cell of a position; positions behind the last cell count as in it."""
+    """Return cell of a position; positions behind the last cell count as in it."""
     cell = wp.vec3i(0, 0, 0)
     for axis in range(3):
         place = wp.int32(wp.floor((position[axis] - fluid.origin[axis]) / fluid.cell[axis]))
@@ -51,7 +51,7 @@ def cell_of(position: wp.vec3, fluid: Fluid) -> wp.vec3i:
 
 @wp.func
 def neighbor_cell(cell: wp.vec3i, step: int, fluid: Fluid) -> int:
-    """Flat index of one of the 27 cells around ``cell``; -1 where there is none or where it was seen already."""
+    """Return flat index of one of the 27 cells around ``cell``; -1 where there is none or where it was seen already."""
     result = 0
     offsets = wp.vec3i(step // 9 - 1, (step // 3) % 3 - 1, step % 3 - 1)
     for axis in range(3):

@@ -24,28 +24,28 @@ __all__ = [
 
 @wp.func
 def power5(x: float) -> float:
-    """x^5 for positive x, otherwise 0."""
+    """Return x^5 for positive x, otherwise 0."""
     y = wp.max(x, 0.0)
     return y * y * y * y * y
 
 
 @wp.func
 def power4(x: float) -> float:
-    """x^4 for positive x, otherwise 0."""
+    """Return x^4 for positive x, otherwise 0."""
     y = wp.max(x, 0.0)
     return y * y * y * y
 
 
 @wp.func
 def kernel(r: float, fluid: Fluid) -> float:
-    """Quintic spline (Morris et al. 1997, eq. 20), zero beyond 3 h."""
+    """Return quintic spline (Morris et al. 1997, eq. 20), zero beyond 3 h."""
     q = r / fluid.h
     return fluid.norm * (power5(3.0 - q) - 6.0 * power5(2.0 - q) + 15.0 * power5(1.0 - q))
 
 
 @wp.func
 def kernel_slope(r: float, fluid: Fluid) -> float:
-    """dW/dr of the quintic spline."""
+    """Return dW/dr of the quintic spline."""
     q = r / fluid.h
     return -5.0 * fluid.norm / fluid.h * (power4(3.0 - q) - 6.0 * power4(2.0 - q) + 15.0 * power4(1.0 - q))
 

@@ -2,11 +2,9 @@
 
 start -> [step -> log-probabilities -> strategy.choose -> extend, reorder, drop what is finished] -> Hypothesis
 
-Greedy, sampling with temperature, top-k and top-p, and beam search are strategies; `exhaustive` is the oracle that a
+Greedy, sampling with temperature, top-k and top-p, and beam search are strategies; ``exhaustive`` is the oracle that a
 wide beam has to equal.
 """
-
-from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -32,11 +30,11 @@ class Hypothesis:
     """One decoded sequence."""
 
     tokens: list[int]
-    """Token numbers after the prompt, without `<bos>` and `<eos>`."""
+    """Token numbers after the prompt, without ``<bos>`` and ``<eos>``."""
     log_prob: float
-    """Natural logarithm of the model's own probability of these tokens (and `<eos>`), whatever the strategy."""
+    """Natural logarithm of the model's own probability of these tokens (and ``<eos>``), whatever the strategy."""
     finished: bool
-    """Whether `<eos>` came within the limit."""
+    """Whether ``<eos>`` came within the limit."""
     score: float
     """What hypotheses of one row are ranked by."""
 
@@ -51,13 +49,13 @@ def decode(
     condition: Tensor | None = None,
     prompt: Sequence[int] = (),
 ) -> list[list[Hypothesis]]:
-    """Decodes a batch.
+    """Decode a batch.
 
     Args:
         decoder: in evaluation mode.
         strategy: how the next token is chosen.
         rows: R, sequences to decode.
-        limit: tokens after the prompt at most, `<eos>` included.
+        limit: tokens after the prompt at most, ``<eos>`` included.
         memory: of the sources, R rows.
         condition: asked-for values [R, C].
         prompt: tokens that each sequence begins with.
@@ -134,7 +132,7 @@ def _extend(beams: Beams, choice: Choice, log_probs: Tensor) -> tuple[Beams, Ten
 
 
 def _collect(results: list[list[Hypothesis]], waiting: Tensor, beams: Beams, done: Tensor, strategy: Strategy) -> None:
-    """Moves the rows that are done to where they belong."""
+    """Move the rows that are done to where they belong."""
     scores = strategy.rank(beams.log_probs, beams.lengths)
     columns = (waiting, beams.tokens, beams.log_probs, beams.finished, scores)
     for row, tokens, log_probs, finished, score in zip(*(column[done].tolist() for column in columns), strict=True):
@@ -154,12 +152,12 @@ def exhaustive(
     memory: Memory | None = None,
     condition: Tensor | None = None,
 ) -> list[Hypothesis]:
-    """Every sequence of one row, the best first: V^limit of them, so for tiny vocabularies and limits only.
+    """Return every sequence of one row, the best first: V^limit of them, so for tiny vocabularies and limits only.
 
     Args:
         decoder: in evaluation mode.
-        limit: tokens at most, `<eos>` included.
-        length_penalty: as in `Beam`.
+        limit: tokens at most, ``<eos>`` included.
+        length_penalty: as in ``Beam``.
         memory: of one source.
         condition: asked-for values [1, C].
     """
@@ -192,7 +190,7 @@ def _scored(
 
 
 def in_batches(run: Callable[[int, int], list[T]], rows: int, batch_size: int) -> list[T]:
-    """Runs over all rows in batches; a batch that does not fit into memory is halved and tried again.
+    """Run over all rows in batches; a batch that does not fit into memory is halved and tried again.
 
     Args:
         run: makes the results of rows start..stop.

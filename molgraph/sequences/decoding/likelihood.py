@@ -3,8 +3,6 @@
 batch -> logits [B, T, V], targets [B, T] -> mean negative log-likelihood of a real token
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any
 
@@ -23,16 +21,16 @@ class LikelihoodTask(Task):
 
     @abstractmethod
     def logits(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Logits of each next token [B, T, V] and the tokens that come next [B, T]."""
+        """Return logits of each next token [B, T, V] and the tokens that come next [B, T]."""
 
     def loss(self, batch: Any) -> Tensor:
-        """Nats per token of a batch."""
+        """Return nats per token of a batch."""
         logits, targets = self.logits(batch)
         return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD)
 
 
 def token_sums(logits: Tensor, targets: Tensor) -> np.ndarray:
-    """Negative log-likelihood, tokens that are right, tokens and rows of a batch, summed [4]."""
+    """Return negative log-likelihood, tokens that are right, tokens and rows of a batch, summed [4]."""
     real = targets != PAD
     nats = functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD, reduction="sum")
     right = ((logits.argmax(-1) == targets) & real).sum()

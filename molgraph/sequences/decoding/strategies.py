@@ -3,8 +3,6 @@
 log-probabilities [R, K, V] of R rows with K sequences each -> Strategy.choose -> parents and tokens [R, K]
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,9 +21,9 @@ class Beams:
     log_probs: Tensor
     """Sum so far [R, K]."""
     lengths: Tensor
-    """Tokens so far, `<eos>` included [R, K]."""
+    """Tokens so far, ``<eos>`` included [R, K]."""
     finished: Tensor
-    """`<eos>` has come [R, K]."""
+    """``<eos>`` has come [R, K]."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class Strategy(Protocol):
         ...
 
     def choose(self, log_probs: Tensor, beams: Beams) -> Choice:
-        """From the log-probabilities of the next token [R, K, V]."""
+        """Make one from the log-probabilities of the next token [R, K, V]."""
         ...
 
     def rank(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
-        """The score of sequences, for the order of a row."""
+        """Return the score of sequences, for the order of a row."""
         ...
 
 
@@ -62,11 +60,11 @@ class Greedy:
     width: int = 1
 
     def choose(self, log_probs: Tensor, beams: Beams) -> Choice:
-        """See `Strategy.choose`."""
+        """See ``Strategy.choose``."""
         return Choice(None, log_probs.argmax(-1))
 
     def rank(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
-        """See `Strategy.rank`."""
+        """See ``Strategy.rank``."""
         return log_probs
 
 
@@ -101,12 +99,12 @@ class Sampling:
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def choose(self, log_probs: Tensor, beams: Beams) -> Choice:
-        """See `Strategy.choose`."""
+        """See ``Strategy.choose``."""
         probabilities = self.filtered(log_probs)[:, 0]
         return Choice(None, torch.multinomial(probabilities, 1, generator=self.generator))
 
     def filtered(self, log_probs: Tensor) -> Tensor:
-        """The probabilities that tokens are drawn with [R, K, V]; those cut off are 0."""
+        """Return the probabilities that tokens are drawn with [R, K, V]; those cut off are 0."""
         scores = log_probs / self.temperature
         if self.top_k and self.top_k < scores.shape[-1]:
             least = scores.topk(self.top_k, dim=-1).values[..., -1:]
@@ -120,7 +118,7 @@ class Sampling:
         return probabilities
 
     def rank(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
-        """See `Strategy.rank`."""
+        """See ``Strategy.rank``."""
         return log_probs
 
 
@@ -138,7 +136,7 @@ class Beam:
             raise ValueError(f"a beam is at least 1 wide, not {self.width}")
 
     def choose(self, log_probs: Tensor, beams: Beams) -> Choice:
-        """See `Strategy.choose`."""
+        """See ``Strategy.choose``."""
         width, vocabulary = log_probs.shape[1:]
         stay = torch.full_like(log_probs, -torch.inf)
         stay[..., PAD] = 0
@@ -149,5 +147,5 @@ class Beam:
         return Choice(best // vocabulary, best % vocabulary)
 
     def rank(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
-        """See `Strategy.rank`."""
+        """See ``Strategy.rank``."""
         return log_probs / lengths.clamp(min=1) ** self.length_penalty

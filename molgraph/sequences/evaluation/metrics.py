@@ -3,8 +3,6 @@
 generated SMILES -> valid, unique, novel, diverse, like the reference | predictions -> top-k after canonicalization
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter
@@ -40,8 +38,8 @@ class Generated:
     """Why it is no molecule, empty where it is one."""
 
     @classmethod
-    def read(cls, smiles: Sequence[str], workers: int | None = 0) -> Generated:
-        """Parses what a model wrote."""
+    def read(cls, smiles: Sequence[str], workers: int | None = 0) -> "Generated":
+        """Parse what a model wrote."""
         pairs = canonicalize_all(smiles, workers)
         return cls(list(smiles), [canonical for canonical, _ in pairs], [reason for _, reason in pairs])
 
@@ -52,12 +50,12 @@ class Generated:
 
 
 def keys_of(canonical: Sequence[str]) -> np.ndarray:
-    """Eight bytes for each canonical SMILES, sorted: a training set in 8 bytes a molecule [rows]."""
+    """Return eight bytes for each canonical SMILES, sorted: a training set in 8 bytes a molecule [rows]."""
     return np.unique(np.array([_key(text) for text in canonical], dtype=np.uint64))
 
 
 def is_known(canonical: Sequence[str], keys: np.ndarray) -> np.ndarray:
-    """Which molecules are in a set of `keys_of` [rows]."""
+    """Return which molecules are in a set of ``keys_of`` [rows]."""
     return np.isin(np.array([_key(text) for text in canonical], dtype=np.uint64), keys)
 
 
@@ -68,7 +66,7 @@ def _key(text: str) -> int:
 def generation_metrics(
     generated: Generated, known: np.ndarray | None = None, reference: Sequence[str] = ()
 ) -> dict[str, float]:
-    """The metrics of MOSES (Polykovskiy et al. 2020), over the first valid molecules where it says so.
+    """Return the metrics of MOSES (Polykovskiy et al. 2020), over the first valid molecules where it says so.
 
     Args:
         generated: at least one text.
@@ -76,11 +74,11 @@ def generation_metrics(
         reference: held-out molecules, canonical, for similarities.
 
     Returns:
-        `valid` (of all), `unique@1000` and `unique@10000` (of that many valid ones, or of all if there are fewer; the
-        second only with more than 1000),
-        `novelty` (of the unique valid ones), `internal_diversity` (1 - mean Tanimoto), `scaffold_similarity`,
-        `fragment_similarity` (cosines of counts), `nearest_similarity` (Tanimoto to the nearest of the reference),
-        `n_valid` and `n_compared`.
+        ``valid`` (of all), ``unique@1000`` and ``unique@10000`` (of that many valid ones, or of all
+        if there are fewer; the second only with more than 1000),
+        ``novelty`` (of the unique valid ones), ``internal_diversity`` (1 - mean Tanimoto), ``scaffold_similarity``,
+        ``fragment_similarity`` (cosines of counts), ``nearest_similarity`` (Tanimoto to the nearest of the reference),
+        ``n_valid`` and ``n_compared``.
     """
     valid = generated.valid
     result = {"n": float(len(generated.smiles)), "n_valid": float(len(valid))}
@@ -106,7 +104,7 @@ def generation_metrics(
 
 
 def invalid_reasons(generated: Generated) -> dict[str, int]:
-    """How often each kind of mistake occurs, the most frequent first; positions and atom numbers are left out."""
+    """Return how often each kind of mistake occurs, most frequent first; positions and numbers are left out."""
     return dict(Counter(_kind(reason) for reason in generated.reasons if reason).most_common())
 
 
@@ -128,7 +126,7 @@ def _kind(reason: str) -> str:
 
 
 def property_distances(generated: Sequence[str], reference: Sequence[str], names: Sequence[str]) -> dict[str, float]:
-    """Wasserstein distance between the distributions of each property, in its own unit."""
+    """Return Wasserstein distance between the distributions of each property, in its own unit."""
     ours, theirs = properties(generated, names), properties(reference, names)
     grid = (np.arange(200) + 0.5) / 200
     distances = np.abs(np.quantile(ours, grid, axis=0) - np.quantile(theirs, grid, axis=0)).mean(0)
@@ -136,14 +134,14 @@ def property_distances(generated: Sequence[str], reference: Sequence[str], names
 
 
 def frechet_chemnet_distance(generated: Sequence[str], reference: Sequence[str]) -> dict[str, float]:
-    """FCD (Preuer et al. 2018) with what it depends on: the number of molecules and the distance of real ones.
+    """Return FCD (Preuer et al. 2018) with what it depends on: the number of molecules and the distance of real ones.
 
     Args:
         generated: valid SMILES.
         reference: held-out SMILES; one half measures the other for the floor, with as many molecules as for the FCD.
 
     Returns:
-        `fcd`, `fcd_n` (molecules on each side) and `fcd_floor`.
+        ``fcd``, ``fcd_n`` (molecules on each side) and ``fcd_floor``.
 
     Raises:
         ValueError: if the extra is not installed, or there are too few molecules.
@@ -162,21 +160,21 @@ def frechet_chemnet_distance(generated: Sequence[str], reference: Sequence[str])
 
 
 def tanimoto(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Tanimoto similarity of every pair of fingerprints, [M, bits] and [N, bits] to [M, N]."""
+    """Return Tanimoto similarity of every pair of fingerprints, [M, bits] and [N, bits] to [M, N]."""
     a, b = torch.from_numpy(first).float(), torch.from_numpy(second).float()
     common = a @ b.t()
     return (common / (a.sum(1)[:, None] + b.sum(1) - common).clamp(min=1)).numpy()
 
 
 def cosine(first: Counter[str], second: Counter[str]) -> float:
-    """Cosine of two counts, 0 if one is empty."""
+    """Return cosine of two counts, 0 if one is empty."""
     product = sum(count * second[key] for key, count in first.items())
     norm = math.sqrt(sum(c * c for c in first.values()) * sum(c * c for c in second.values()))
     return product / norm if norm else 0.0
 
 
 def asked_and_got(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
-    """How well asked-for values [M] are met: their number, the mean absolute error and, where they differ, R²."""
+    """Return how well asked-for values [M] are met: number, mean absolute error and, where they differ, R²."""
     if not len(asked):
         return {"n": 0.0}
     result = {"n": float(len(asked)), "mae": float(np.abs(got - asked).mean())}
@@ -187,7 +185,7 @@ def asked_and_got(asked: np.ndarray, got: np.ndarray) -> dict[str, float]:
 
 
 def comparable(text: str, is_smiles: bool = True) -> str:
-    """A text in the form in which it is scored: canonical molecules in alphabetic order, empty if it is no SMILES."""
+    """Return a text as it is scored: canonical molecules in alphabetic order, empty if it is no SMILES."""
     if not is_smiles:
         return text.strip()
     try:
@@ -199,7 +197,7 @@ def comparable(text: str, is_smiles: bool = True) -> str:
 def translation_metrics(
     predictions: Sequence[Sequence[str]], targets: Sequence[str], is_smiles: bool = True
 ) -> dict[str, float]:
-    """Top-k accuracy after canonicalization; invalid candidates and duplicates keep their places.
+    """Return top-k accuracy after canonicalization; invalid candidates and duplicates keep their places.
 
     Args:
         predictions: for each source its candidates, the best first.
@@ -207,8 +205,8 @@ def translation_metrics(
         is_smiles: compare as molecules, in any order and without atom maps; else as text.
 
     Returns:
-        `top1`, `top3`, `top5`, `top10` (as far as there are candidates), `invalid@1` and `invalid` (of all candidates),
-        `duplicates` (candidates that repeat a better one).
+        ``top1``, ``top3``, ``top5``, ``top10`` (as far as there are candidates), ``invalid@1`` and ``invalid`` (of all
+        candidates), ``duplicates`` (candidates that repeat a better one).
     """
     ranks, invalid, duplicates, total, first_invalid = [], 0, 0, 0, 0
     for candidates, target in zip(predictions, targets, strict=True):

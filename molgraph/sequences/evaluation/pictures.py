@@ -3,8 +3,6 @@
 numbers -> matplotlib Figure -> PNG
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from matplotlib.figure import Figure
 def draw_attention(
     weights: np.ndarray, source: Sequence[str], target: Sequence[str], path: Path, title: str = ""
 ) -> Figure:
-    """Draws which source token each target token looked at.
+    """Draw which source token each target token looked at.
 
     Args:
         weights: [target, source], rows sum to 1.
@@ -42,7 +40,7 @@ def draw_attention(
 
 
 def draw_token_map(tokens: Sequence[str], weights: np.ndarray, path: Path, title: str = "") -> Figure:
-    """Draws what a model looked at, token by token.
+    """Draw what a model looked at, token by token.
 
     Args:
         tokens: T of them.
@@ -70,13 +68,13 @@ def draw_token_map(tokens: Sequence[str], weights: np.ndarray, path: Path, title
 
 
 def draw_asked_and_got(asked: np.ndarray, got: np.ndarray, name: str, score: Mapping[str, float], path: Path) -> Figure:
-    """Draws the value of each generated molecule over the value that was asked for; a histogram if that was only one.
+    """Draw the value of each generated molecule over the value that was asked for; a histogram if that was only one.
 
     Args:
         asked: values [M].
         got: values of the molecules [M].
         name: of the property, with its unit.
-        score: of `metrics.asked_and_got`.
+        score: of ``metrics.asked_and_got``.
         path: where to write.
     """
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
@@ -98,7 +96,7 @@ def draw_asked_and_got(asked: np.ndarray, got: np.ndarray, name: str, score: Map
 
 
 def draw_distributions(generated: np.ndarray, reference: np.ndarray, names: Sequence[str], path: Path) -> Figure:
-    """Draws histograms of properties, generated [M, P] and reference [N, P]."""
+    """Draw histograms of properties, generated [M, P] and reference [N, P]."""
     figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
     for column, (axes, name) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True)):
         low, high = np.quantile(np.concatenate([generated[:, column], reference[:, column]]), [0.005, 0.995])
@@ -112,7 +110,7 @@ def draw_distributions(generated: np.ndarray, reference: np.ndarray, names: Sequ
 
 
 def draw_gradients(norms: Mapping[str, np.ndarray], path: Path) -> Figure:
-    """Draws how the gradient of the last output fades towards the first step, one curve a cell."""
+    """Draw how the gradient of the last output fades towards the first step, one curve a cell."""
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     for name, values in norms.items():

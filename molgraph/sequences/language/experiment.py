@@ -3,8 +3,6 @@
 texts -> Corpus -> LanguageBatch -> Decoder -> cross-entropy; then sample, judge and draw
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import tempfile
@@ -41,12 +39,12 @@ class LanguageBatch:
     """Sequences to learn, and what was asked for."""
 
     sequences: TokenBatch
-    """From `<bos>` to `<eos>`."""
+    """From ``<bos>`` to ``<eos>``."""
     condition: Tensor | None = None
     """Standardized values of each row [B, C]."""
 
-    def to(self, device: torch.device | str) -> LanguageBatch:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "LanguageBatch":
+        """Return the same batch on another device."""
         condition = None if self.condition is None else self.condition.to(device, non_blocking=True)
         return LanguageBatch(self.sequences.to(device), condition)
 
@@ -63,12 +61,12 @@ class LanguageTask(LikelihoodTask):
         self.decoder = decoder
 
     def logits(self, batch: LanguageBatch) -> tuple[Tensor, Tensor]:
-        """See `LikelihoodTask.logits`."""
+        """See ``LikelihoodTask.logits``."""
         tokens = batch.sequences.tokens
         return self.decoder(tokens[:, :-1], condition=batch.condition), tokens[:, 1:]
 
     def evaluate(self, batches: Iterable[LanguageBatch]) -> dict[str, float]:
-        """Nats per token and per molecule, and the share of tokens that are the most probable one."""
+        """Return nats per token and per molecule, and the share of tokens that are the most probable one."""
         sums = np.zeros(4)
         for batch in batches:
             sums += token_sums(*self.logits(batch))
@@ -95,7 +93,7 @@ class LanguageBatches:
         return number_of_batches(len(self.corpus), self.batch_size)
 
     def epoch(self, number: int) -> Iterator[LanguageBatch]:
-        """The batches of an epoch."""
+        """Yield the batches of an epoch."""
         for rows in bucket(self.corpus.sizes, self.batch_size, self.seed, number if self.shuffle else None):
             condition = None if self.conditions is None else torch.from_numpy(self.conditions[rows]).float()
             yield LanguageBatch(self.corpus.batch(rows), condition)
@@ -105,13 +103,13 @@ class LanguageExperiment(Experiment):
     """A language model of a corpus of molecules.
 
     Args:
-        data: see `corpora.open_texts`.
-        model: node with `shape`, `notation` and `longest`.
+        data: see ``corpora.open_texts``.
+        model: node with ``shape``, ``notation`` and ``longest``.
         seed: of the order of batches and of the samples.
         folder: run folder.
         console: where progress is shown.
         batch_size: sequences of a batch.
-        conditions: properties to condition on: names of `chemistry.PROPERTIES` or columns of the file.
+        conditions: properties to condition on: names of ``chemistry.PROPERTIES`` or columns of the file.
         samples: molecules that the report generates.
     """
 
@@ -151,7 +149,7 @@ class LanguageExperiment(Experiment):
         self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
 
     def _rows(self, part: str, left_out: LeftOut | None = None) -> Iterator[tuple[str, ...]]:
-        """Rows that have a text which is not longer than the model reads."""
+        """Yield rows that have a text which is not longer than the model reads."""
         left_out = left_out or LeftOut()
         for row in self.texts.rows(part):
             if not row[0]:
@@ -162,7 +160,7 @@ class LanguageExperiment(Experiment):
                 yield row
 
     def _part(self, part: str) -> tuple[Corpus, np.ndarray | None]:
-        """The corpus of a part and the standardized conditions of its rows; says what was left out."""
+        """Return the corpus of a part and the standardized conditions of its rows; says what was left out."""
         folder, left_out, values = Path(self.scratch.name) / part, LeftOut(), list[np.ndarray]()
         texts = self._measured(part, left_out, values) if self.names else self._texts(part, left_out)
         corpus, standard = Corpus.build(texts, self.vocabulary, folder), None
@@ -179,14 +177,14 @@ class LanguageExperiment(Experiment):
         return (text for text, *_ in self._rows(part, left_out))
 
     def _measured(self, part: str, left_out: LeftOut, values: list[np.ndarray]) -> Iterator[str]:
-        """Texts whose values are known; the values [rows, C] of each chunk go into the list."""
+        """Yield texts whose values are known; the values [rows, C] of each chunk go into the list."""
         for rows in in_chunks(self._rows(part, left_out)):
             texts, table = measured(rows, self.names, left_out)
             values.append(table)
             yield from texts
 
     def state(self) -> dict[str, Any]:
-        """What rebuilds the model beside its configuration."""
+        """Return what rebuilds the model beside its configuration."""
         return {
             "task": "language",
             "vocabulary": self.vocabulary.state(),
@@ -195,7 +193,7 @@ class LanguageExperiment(Experiment):
         }
 
     def report(self, folder: Path) -> dict[str, Any]:
-        """Samples from the best weights, judges the samples and draws them."""
+        """Sample from the best weights, judges the samples and draws them."""
         self._keep_reference(folder)
         device = next(self.task.parameters()).device
         self.task.eval()
@@ -208,7 +206,7 @@ class LanguageExperiment(Experiment):
         return results
 
     def _keep_reference(self, folder: Path) -> None:
-        """Writes what `molgraph generate` compares with: keys of all training molecules, and some held-out ones."""
+        """Write what ``molgraph generate`` compares with: keys of all training molecules, and some held-out ones."""
         if not (folder / "known.npy").exists():
             self.console.print("reading the training molecules again, to tell what is novel", highlight=False)
             parts = [keys_of(canonical_of(texts)) for texts in in_chunks(self._texts("train"))]
@@ -218,14 +216,14 @@ class LanguageExperiment(Experiment):
 
 
 def canonical_of(texts: Sequence[str]) -> list[str]:
-    """The canonical SMILES of those that are molecules."""
+    """Return the canonical SMILES of those that are molecules."""
     return [canonical for canonical, _ in canonicalize_all(texts, workers=None) if canonical]
 
 
 def measured(
     rows: list[tuple[str, ...]], names: Sequence[str], left_out: LeftOut | None = None
 ) -> tuple[list[str], np.ndarray]:
-    """Texts and their values [rows, C], computed or read from columns; rows without a value are left out."""
+    """Return texts and their values [rows, C], computed or read from columns; rows without a value are left out."""
     left_out = left_out or LeftOut()
     columns = [name for name in names if name not in PROPERTIES]
     computed = [name for name in names if name in PROPERTIES]

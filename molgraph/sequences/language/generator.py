@@ -3,8 +3,6 @@
 run folder -> Generator -> decode in batches -> texts and their log-likelihoods
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +35,13 @@ class Condition:
     """Highest value in the training part."""
 
     @classmethod
-    def of(cls, name: str, values: np.ndarray) -> Condition:
-        """Measured on the training part [rows]."""
+    def of(cls, name: str, values: np.ndarray) -> "Condition":
+        """Return the measured on the training part [rows]."""
         spread = float(values.std())
         return cls(name, float(values.mean()), spread if spread > 0 else 1.0, float(values.min()), float(values.max()))
 
     def standardize(self, values: np.ndarray) -> np.ndarray:
-        """To mean 0 and spread 1."""
+        """Return to mean 0 and spread 1."""
         return (values - self.mean) / self.std
 
 
@@ -83,8 +81,8 @@ class Generator:
     """Run folder, with what was kept for comparison."""
 
     @classmethod
-    def load(cls, run: Path, device: str = "auto") -> Generator:
-        """Loads the best weights of a run.
+    def load(cls, run: Path, device: str = "auto") -> "Generator":
+        """Load the best weights of a run.
 
         Raises:
             ValueError: if it is no run of a language model.
@@ -104,7 +102,7 @@ class Generator:
     def write(
         self, count: int, choosing: Choosing | None = None, wanted: np.ndarray | None = None
     ) -> list[tuple[str, float]]:
-        """Writes molecules.
+        """Write molecules.
 
         Args:
             count: how many.
@@ -156,7 +154,7 @@ class Generator:
         return torch.from_numpy(np.broadcast_to(standard, (count, standard.shape[1])).copy()).float()
 
     def wanted(self, asked: dict[str, float]) -> tuple[np.ndarray, list[str]]:
-        """Asked-for values [1, C], and what is to be said about them: a value that is not given is the training mean.
+        """Return asked-for values [1, C], and notes on them: a value that is not given is the training mean.
 
         Raises:
             ValueError: if the model cannot be asked for it, or no training molecule comes near the value.
@@ -179,11 +177,11 @@ class Generator:
         return np.array([[asked.get(c.name, c.mean) for c in self.conditions]]), notes
 
     def known(self) -> np.ndarray | None:
-        """Keys of the training molecules, if they were kept."""
+        """Return keys of the training molecules, if they were kept."""
         path = self.folder / "known.npy"
         return np.load(path) if path.exists() else None
 
     def reference(self) -> list[str]:
-        """Held-out molecules, if they were kept."""
+        """Return the held-out molecules, if they were kept."""
         path = self.folder / "reference.smi"
         return path.read_text().split() if path.exists() else []

@@ -3,8 +3,6 @@
 run folder -> Generator -> decode in batches -> Generated -> CSV, metrics, grid
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence
@@ -41,7 +39,7 @@ def generate(
     with_fcd: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """What `molgraph generate` does: writes molecules, and beside the table metrics (`NAME.json`) and pictures.
+    """Write molecules, and beside the table their metrics (``NAME.json``) and pictures: ``molgraph generate``.
 
     The log-likelihood of a molecule is that of what follows the start.
 
@@ -50,8 +48,8 @@ def generate(
         count: molecules.
         choosing: how they are chosen.
         asked: asked-for properties.
-        out: CSV file; by default `generated.csv` in the run folder.
-        with_fcd: add the Fréchet ChemNet distance (needs the extra `fcd`).
+        out: CSV file; by default ``generated.csv`` in the run folder.
+        with_fcd: add the Fréchet ChemNet distance (needs the extra ``fcd``).
         console: where the table is shown.
 
     Returns:
@@ -84,7 +82,7 @@ def generate(
 
 
 def judge(generator: Generator, count: int, seed: int, console: Console) -> dict[str, Any]:
-    """What a run reports at its end: samples at temperature 1, judged and drawn; asked against got for conditions."""
+    """Judge and draw samples at temperature 1, as a run does at its end; asked against got for conditions."""
     known, reference = generator.known(), generator.reference()
     wanted = None
     if generator.conditions:
@@ -110,7 +108,7 @@ def judge(generator: Generator, count: int, seed: int, console: Console) -> dict
 
 
 def _compare(generated: Generated, reference: Sequence[str], path: Path) -> dict[str, float]:
-    """Distances of the property distributions, and their picture."""
+    """Return distances of the property distributions, and their picture."""
     ours, theirs = generated.valid[:2000], list(reference[:2000])
     if len(ours) < 20 or len(theirs) < 20:
         return {}
@@ -122,7 +120,7 @@ def _compare(generated: Generated, reference: Sequence[str], path: Path) -> dict
 def _asked(
     generated: Generated, conditions: Sequence[Condition], wanted: np.ndarray, folder: Path, prefix: str = ""
 ) -> dict[str, dict[str, float]]:
-    """How well each property that can be computed meets what was asked for; draws each as `PREFIXasked_NAME.png`."""
+    """Return how well each computable property meets what was asked; draw it as ``PREFIXasked_NAME.png``."""
     valid = np.array([bool(text) for text in generated.canonical])
     scores = {}
     for column, name in enumerate(condition.name for condition in conditions):
@@ -141,7 +139,7 @@ def _label(name: str) -> str:
 
 
 def write_table(path: Path, generated: Generated, log_probs: Sequence[float], known: np.ndarray | None) -> None:
-    """Writes one row a molecule: smiles, canonical, valid, log_likelihood, novel, reason."""
+    """Write one row a molecule: smiles, canonical, valid, log_likelihood, novel, reason."""
     new = ~is_known(generated.canonical, known) if known is not None else None
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
@@ -154,7 +152,7 @@ def write_table(path: Path, generated: Generated, log_probs: Sequence[float], kn
 
 
 def show(metrics: dict[str, Any], console: Console) -> None:
-    """Prints the numbers as a table."""
+    """Print the numbers as a table."""
     table = Table(title="generated molecules", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")

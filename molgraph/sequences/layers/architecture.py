@@ -1,10 +1,8 @@
-"""Configuration to encoder and decoder: one `shape` node describes both, recurrent when it names a cell.
+"""Configuration to encoder and decoder: one ``shape`` node describes both, recurrent when it names a cell.
 
 {"cell": "gru", ...} -> RecurrentShape -> RecurrentEncoder, RecurrentDecoder
 {"heads": 8, ...} -> TransformerShape -> TransformerEncoder, TransformerDecoder
 """
-
-from __future__ import annotations
 
 from dataclasses import fields
 from typing import Any, Protocol
@@ -25,12 +23,12 @@ class Encoder(Protocol):
     """Size of the states."""
 
     def __call__(self, source: Any) -> Memory:
-        """The source to its memory."""
+        """Return the source to its memory."""
         ...
 
 
 def make_shape(values: dict[str, Any]) -> Shape:
-    """The shape that a configuration node describes.
+    """Return the shape that a configuration node describes.
 
     Raises:
         ValueError: if a key is unknown.
@@ -44,7 +42,7 @@ def make_shape(values: dict[str, Any]) -> Shape:
 
 
 def decoder_shape(model: dict[str, Any]) -> Shape:
-    """The shape of the decoder that a `model` node describes.
+    """Return the shape of the decoder that a ``model`` node describes.
 
     Raises:
         ValueError: if it describes none, as that of a property predictor.
@@ -58,14 +56,14 @@ def decoder_shape(model: dict[str, Any]) -> Shape:
 
 
 def make_encoder(shape: Shape, tokens: int, longest: int = LONGEST) -> RecurrentEncoder | TransformerEncoder:
-    """The encoder of a shape for a vocabulary of that many tokens."""
+    """Return the encoder of a shape for a vocabulary of that many tokens."""
     if isinstance(shape, RecurrentShape):
         return RecurrentEncoder(shape, tokens)
     return TransformerEncoder(shape, tokens, longest)
 
 
 def make_decoder(shape: Shape, tokens: int, memory: int = 0, condition: int = 0, longest: int = LONGEST) -> Decoder:
-    """The decoder of a shape.
+    """Return the decoder of a shape.
 
     Args:
         shape: sizes and kinds.

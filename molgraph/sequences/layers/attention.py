@@ -3,8 +3,6 @@
 query [B, T, D], memory [B, S, D] -> heads [B, H, T, D / H] -> attend -> [B, T, D]
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -13,7 +11,7 @@ from torch.nn import functional
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-    """Scaled dot-product attention by PyTorch's fused kernel (Vaswani et al. 2017, eq. 1).
+    """Return scaled dot-product attention by PyTorch's fused kernel (Vaswani et al. 2017, eq. 1).
 
     Args:
         q: queries [..., T, d].
@@ -36,7 +34,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: 
 
 
 def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-    """The weights that `attend` uses and does not show, written out: [..., T, S]; they sum to 1 over S."""
+    """Return the weights that ``attend`` uses and does not show, written out: [..., T, S]; they sum to 1 over S."""
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     if causal:
         steps = torch.arange(q.shape[-2], device=q.device)
@@ -66,7 +64,7 @@ class MultiHeadAttention(nn.Module):
         self.project_out = nn.Linear(width, width)
 
     def forward(self, query: Tensor, memory: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Each query looks at the memory.
+        """Return each query looks at the memory.
 
         Args:
             query: [B, T, D].
@@ -77,38 +75,38 @@ class MultiHeadAttention(nn.Module):
         return self.merge(attend(q, k, v, None if mask is None else mask[:, None, None]))
 
     def causal(self, x: Tensor) -> Tensor:
-        """Self-attention of x [B, T, D] in which no position sees a later one."""
+        """Return self-attention of x [B, T, D] in which no position sees a later one."""
         return self.merge(attend(*self.split(x, x), causal=True))
 
     def weights(self, query: Tensor, memory: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """The weights of `forward`, [B, H, T, S]."""
+        """Return the weights of ``forward``, [B, H, T, S]."""
         q, k, _ = self.split(query, query if memory is None else memory)
         return attention_weights(q, k, None if mask is None else mask[:, None, None])
 
     def split(self, query: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [B, H, T, d] and keys and values [B, H, S, d]."""
+        """Return queries [B, H, T, d] and keys and values [B, H, S, d]."""
         if query is memory:
             return self.split_at(query, 0)
         return self.queries(query), *self.keys_and_values(memory)
 
     def split_at(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of self-attention for x [B, T, D] that starts at position `first`."""
+        """Return queries, keys and values of self-attention for x [B, T, D] that starts at position ``first``."""
         q, k, v = (self._by_head(part) for part in self.project_in(x).chunk(3, dim=-1))
         return (rotate(q, first), rotate(k, first), v) if self.rotary else (q, k, v)
 
     def queries(self, query: Tensor) -> Tensor:
-        """The queries alone, [B, T, D] to [B, H, T, d], without rotation."""
+        """Return the queries alone, [B, T, D] to [B, H, T, d], without rotation."""
         weight, bias = self.project_in.weight, self.project_in.bias
         return self._by_head(functional.linear(query, weight[: self.width], bias[: self.width]))
 
     def keys_and_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values alone, [B, S, D] to twice [B, H, S, d], without rotation; a decoder computes them once."""
+        """Return keys and values alone, [B, S, D] to twice [B, H, S, d], unrotated; a decoder needs them once."""
         weight, bias = self.project_in.weight, self.project_in.bias
         k, v = functional.linear(memory, weight[self.width :], bias[self.width :]).chunk(2, dim=-1)
         return self._by_head(k), self._by_head(v)
 
     def merge(self, x: Tensor) -> Tensor:
-        """Heads [B, H, T, d] back to [B, T, D]."""
+        """Return heads [B, H, T, d] back to [B, T, D]."""
         return self.project_out(x.transpose(1, 2).flatten(2))
 
     def _by_head(self, x: Tensor) -> Tensor:
@@ -130,11 +128,11 @@ class AdditiveScore(nn.Module):
         self.score = nn.Linear(width, 1, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
-        """U h for each memory position, [B, S, E] to [B, S, width]; a decoder computes it once."""
+        """Return U h for each memory position, [B, S, E] to [B, S, width]; a decoder computes it once."""
         return self.memory(memory)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Query [B, T, D] and `keys(memory)` to scores [B, T, S]."""
+        """Return query [B, T, D] and ``keys(memory)`` to scores [B, T, S]."""
         return self.score(torch.tanh(self.query(query).unsqueeze(2) + keys.unsqueeze(1))).squeeze(-1)
 
 
@@ -153,16 +151,16 @@ class DotScore(nn.Module):
         self.memory = nn.Linear(memory, query, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
-        """W h for each memory position, [B, S, E] to [B, S, D]; a decoder computes it once."""
+        """Return W h for each memory position, [B, S, E] to [B, S, D]; a decoder computes it once."""
         return self.memory(memory)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Query [B, T, D] and `keys(memory)` to scores [B, T, S]."""
+        """Return query [B, T, D] and ``keys(memory)`` to scores [B, T, S]."""
         return query @ keys.transpose(1, 2) / math.sqrt(query.shape[-1])
 
 
 def rotate(x: Tensor, first: int = 0) -> Tensor:
-    """Turns pairs of features by angles that grow with the position (Su et al. 2021, eq. 34).
+    """Turn pairs of features by angles that grow with the position (Su et al. 2021, eq. 34).
 
     Args:
         x: queries or keys [B, H, T, d], d even.
@@ -177,7 +175,7 @@ def rotate(x: Tensor, first: int = 0) -> Tensor:
 
 
 def sinusoid(length: int, width: int, device: torch.device | None = None, first: int = 0) -> Tensor:
-    """Sines and cosines of the position at geometric wavelengths [length, width] (Vaswani et al. 2017, section 3.5)."""
+    """Return sines and cosines at geometric wavelengths [length, width] (Vaswani et al. 2017, section 3.5)."""
     positions = torch.arange(first, first + length, device=device)
     angles = positions[:, None] * _frequencies((width + 1) // 2, device)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]

@@ -3,8 +3,6 @@
 x [B, T, I] -> project (one matmul for all steps) -> state_t = step(projected_t, state_{t-1}) -> [B, T, H]
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, ClassVar
 
@@ -47,26 +45,26 @@ class Cell(nn.Module):
         self.remember(self.weights.bias_ih_l0)
 
     def remember(self, bias: Tensor) -> None:
-        """Opens the gate that keeps the memory, if the cell has one, in its bias [gates * H]."""
+        """Open the gate that keeps the memory, if the cell has one, in its bias [gates * H]."""
 
     def project(self, x: Tensor) -> Tensor:
-        """The input's share of every gate, W x + b: [..., I] to [..., gates * H]."""
+        """Return the input's share of every gate, W x + b: [..., I] to [..., gates * H]."""
         return functional.linear(x, self.weights.weight_ih_l0, self.weights.bias_ih_l0)
 
     def recur(self, h: Tensor) -> Tensor:
-        """The state's share of every gate, U h + b: [B, H] to [B, gates * H]."""
+        """Return the state's share of every gate, U h + b: [B, H] to [B, gates * H]."""
         return functional.linear(h, self.weights.weight_hh_l0, self.weights.bias_hh_l0)
 
     def step(self, projected: Tensor, state: State) -> State:
-        """One time step from `project(x_t)` [B, gates * H] and the state before it."""
+        """Return one time step from ``project(x_t)`` [B, gates * H] and the state before it."""
         raise NotImplementedError
 
     def start(self, x: Tensor) -> State:
-        """The state before the first step, all zero, for as many rows as x has."""
+        """Return the state before the first step, all zero, for as many rows as x has."""
         return tuple(x.new_zeros(len(x), self.hidden) for _ in range(self.parts))
 
     def unroll(self, x: Tensor, state: State | None = None) -> list[State]:
-        """The state after each step of x [B, T, I], by the written-out equations."""
+        """Return the state after each step of x [B, T, I], by the written-out equations."""
         state = self.start(x) if state is None else state
         states = []
         for projected in self.project(x).unbind(1):
@@ -75,7 +73,7 @@ class Cell(nn.Module):
         return states
 
     def forward(self, x: Tensor, state: State | None = None, fused: bool = True) -> Tensor:
-        """Runs over x [B, T, I] and returns the output of each step [B, T, H].
+        """Run over x [B, T, I] and returns the output of each step [B, T, H].
 
         Args:
             x: inputs.
@@ -93,12 +91,12 @@ class Cell(nn.Module):
 
 
 def has_bf16_lstm() -> bool:
-    """Whether PyTorch can run an LSTM in bfloat16 on this CPU: elsewhere it stops, with no kernel to take."""
+    """Return whether PyTorch can run an LSTM in bfloat16 on this CPU: elsewhere it stops, with no kernel to take."""
     return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 class _Weights(nn.Module):
-    """Parameters named and initialized as in `nn.RNNBase`."""
+    """Parameters named and initialized as in ``nn.RNNBase``."""
 
     def __init__(self, gates: int, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -120,7 +118,7 @@ class VanillaCell(Cell):
     kernel = nn.RNN
 
     def step(self, projected: Tensor, state: State) -> State:
-        """See `Cell.step`."""
+        """See ``Cell.step``."""
         return (torch.tanh(projected + self.recur(state[0])),)
 
 
@@ -136,7 +134,7 @@ class LSTMCell(Cell):
         bias[self.hidden : 2 * self.hidden] += 1
 
     def step(self, projected: Tensor, state: State) -> State:
-        """See `Cell.step`."""
+        """See ``Cell.step``."""
         h, c = state
         i, f, g, o = (projected + self.recur(h)).chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -158,7 +156,7 @@ class PeepholeLSTMCell(Cell):
         bias[self.hidden : 2 * self.hidden] += 1
 
     def step(self, projected: Tensor, state: State) -> State:
-        """See `Cell.step`."""
+        """See ``Cell.step``."""
         h, c = state
         p_i, p_f, p_o = self.peephole
         i, f, g, o = (projected + self.recur(h)).chunk(4, dim=-1)
@@ -177,7 +175,7 @@ class CoupledLSTMCell(Cell):
         bias[: self.hidden] -= 1
 
     def step(self, projected: Tensor, state: State) -> State:
-        """See `Cell.step`."""
+        """See ``Cell.step``."""
         h, c = state
         i, g, o = (projected + self.recur(h)).chunk(3, dim=-1)
         i = torch.sigmoid(i)
@@ -192,7 +190,7 @@ class GRUCell(Cell):
     kernel = nn.GRU
 
     def step(self, projected: Tensor, state: State) -> State:
-        """See `Cell.step`."""
+        """See ``Cell.step``."""
         (h,) = state
         x_r, x_z, x_n = projected.chunk(3, dim=-1)
         h_r, h_z, h_n = self.recur(h).chunk(3, dim=-1)
@@ -211,7 +209,7 @@ CELLS: dict[str, type[Cell]] = {
 
 
 def make_cell(name: str, inputs: int, hidden: int) -> Cell:
-    """The cell of that name.
+    """Return the cell of that name.
 
     Raises:
         ValueError: if there is none.

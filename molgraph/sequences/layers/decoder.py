@@ -3,10 +3,8 @@
 tokens so far [B, T] (+ Memory of a source, + condition [B, C]) -> logits of the next token [B, T, V]
 
 One contract serves language model (no memory), translator (memory) and conditional generator (condition):
-`forward` sees all tokens at once (teacher forcing), `start` and `step` go token by token, and both agree.
+``forward`` sees all tokens at once (teacher forcing), ``start`` and ``step`` go token by token, and both agree.
 """
-
-from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -26,7 +24,7 @@ class DecoderState(Protocol):
     """What a decoder remembers between two steps."""
 
     def select(self, rows: Tensor) -> Self:
-        """The state of some rows, in that order and repeated where asked [R]."""
+        """Return the state of some rows, in that order and repeated where asked [R]."""
         ...
 
 
@@ -35,21 +33,21 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
-        """Tokens [B, T], the first of them `<bos>`, to the logits of the token after each [B, T, V]."""
+        """Return tokens [B, T], the first of them ``<bos>``, to the logits of the token after each [B, T, V]."""
 
     @abstractmethod
     def start(
         self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
     ) -> DecoderState:
-        """The state before `<bos>`, for that many rows and at most `limit` steps."""
+        """Return the state before ``<bos>``, for that many rows and at most ``limit`` steps."""
 
     @abstractmethod
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """The next token of each row [B] to the logits of the one after it [B, V], and the new state."""
+        """Return the next token of each row [B] to the logits of the one after it [B, V], and the new state."""
 
     @abstractmethod
     def attention(self, tokens: Tensor, memory: Memory, condition: Tensor | None = None) -> Tensor:
-        """How much each token looked at each source position when it chose the next one [B, T, S].
+        """Return how much each token looked at each source position when it chose the next one [B, T, S].
 
         Raises:
             ValueError: if the decoder has no attention on the memory.
@@ -74,7 +72,7 @@ class Conditioning(nn.Module):
         )
 
     def forward(self, condition: Tensor | None) -> Tensor | None:
-        """Condition [B, C] to [B, D].
+        """Return condition [B, C] to [B, D].
 
         Raises:
             ValueError: if a condition is missing, or given to a model that was trained without.
@@ -87,7 +85,7 @@ class Conditioning(nn.Module):
 
 @dataclass(frozen=True)
 class RecurrentState:
-    """See `DecoderState`."""
+    """See ``DecoderState``."""
 
     layers: tuple[State, ...]
     """The cell state of each layer."""
@@ -100,8 +98,8 @@ class RecurrentState:
     fed: Tensor | None
     """With attention: what the last step saw and thought [B, D], read again by the next one."""
 
-    def select(self, rows: Tensor) -> RecurrentState:
-        """See `DecoderState`."""
+    def select(self, rows: Tensor) -> "RecurrentState":
+        """See ``DecoderState``."""
         return RecurrentState(
             tuple(tuple(part[rows] for part in layer) for layer in self.layers),
             self.extra[rows],
@@ -141,7 +139,7 @@ class RecurrentDecoder(Decoder):
         self.first = nn.Linear(memory, shape.width * sum(self.parts)) if memory else None
 
     def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
-        """See `Decoder.forward`."""
+        """See ``Decoder.forward``."""
         state = self.start(len(tokens), tokens.shape[1], memory, condition)
         x = self.embedding(tokens) + state.extra.unsqueeze(1)
         if state.keys is not None:
@@ -154,7 +152,7 @@ class RecurrentDecoder(Decoder):
     def start(
         self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
     ) -> RecurrentState:
-        """See `Decoder.start`."""
+        """See ``Decoder.start``."""
         if (memory is None) != (self.first is None):
             raise ValueError("a translator needs a source, a language model takes none; see the task of the run")
         extra, keys, width = self.condition(condition), None, self.embedding.embedding_dim
@@ -174,21 +172,21 @@ class RecurrentDecoder(Decoder):
         return RecurrentState(layers, extra, memory, keys, None if keys is None else extra.new_zeros(rows, width))
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
-        """See `Decoder.step`."""
+        """See ``Decoder.step``."""
         if not isinstance(state, RecurrentState):
             raise TypeError(f"a RecurrentDecoder goes on from its own state, not from {type(state).__name__}")
         output, state, _ = self._step(self.embedding(tokens) + state.extra, state)
         return self.out(self.dropout(output)), state
 
     def attention(self, tokens: Tensor, memory: Memory, condition: Tensor | None = None) -> Tensor:
-        """See `Decoder.attention`."""
+        """See ``Decoder.attention``."""
         if self.score is None:
             raise ValueError("this decoder was trained with attention=none; there is nothing to draw")
         state = self.start(len(tokens), tokens.shape[1], memory, condition)
         return self._read_with_attention(self.embedding(tokens) + state.extra.unsqueeze(1), state)[1]
 
     def _read_with_attention(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, Tensor]:
-        """Vectors of tokens [B, T, D] to outputs [B, T, D] and attention [B, T, S], step by step."""
+        """Return vectors of tokens [B, T, D] to outputs [B, T, D] and attention [B, T, S], step by step."""
         outputs, maps = [], []
         for token in x.unbind(1):
             output, state, weights = self._step(token, state)
@@ -197,7 +195,7 @@ class RecurrentDecoder(Decoder):
         return torch.stack(outputs, dim=1), torch.stack(maps, dim=1)
 
     def _step(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState, Tensor]:
-        """The vector of one token [B, D] to the output [B, D], the new state and the attention [B, S]."""
+        """Return the vector of one token [B, D] to the output [B, D], the new state and the attention [B, S]."""
         x, layers = x if state.fed is None else torch.cat([x, state.fed], dim=-1), []
         for cell, before in zip(self.cells, state.layers, strict=True):
             layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
@@ -212,7 +210,7 @@ class RecurrentDecoder(Decoder):
 
 
 def make_score(name: str, query: int, memory: int) -> AdditiveScore | DotScore | None:
-    """The score of that name: `none`, `additive` or `dot`.
+    """Return the score of that name: ``none``, ``additive`` or ``dot``.
 
     Raises:
         ValueError: if there is none of that name.

@@ -6,8 +6,6 @@ They serve encoders only: each mixes all positions at once, so a causal decoder 
 tokens on; a SMILES is shorter, a polymer, a peptide or a set of particles is not.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,7 +28,7 @@ class AttentionBlock(nn.Module):
         self.attention_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, query: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Query [B, T, D] looks at memory [B, S, D] where mask [B, S] is True."""
+        """Return query [B, T, D] looks at memory [B, S, D] where mask [B, S] is True."""
         h = self.attention_norm(query + self.attention(query, memory, mask))
         return self.norm(h + self.feed_forward(h))
 
@@ -54,11 +52,11 @@ class InducedSetAttention(nn.Module):
         self.gather, self.scatter = AttentionBlock(width, heads), MultiHeadAttention(width, heads)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions."""
+        """Return X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions."""
         return self.scatter(x, *self.summarize(x, mask))
 
     def summarize(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """MAB(I, X), what the points have seen [B, m, D]; all of it is real. With X in its place, ISAB is full."""
+        """Return MAB(I, X), what the points have seen [B, m, D]; all real. With X in its place, ISAB is full."""
         return self.gather(self.points.expand(len(x), -1, -1), x, mask), None
 
 
@@ -79,11 +77,11 @@ class AttentionPooling(nn.Module):
         self.block = AttentionBlock(width, heads)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """X [B, N, D] to [B, k, D]; the order of the positions does not matter."""
+        """Return X [B, N, D] to [B, k, D]; the order of the positions does not matter."""
         return self.block(self.seeds.expand(len(x), -1, -1), self.feed_forward(x), mask)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The attention of each seed [B, H, k, N]."""
+        """Return the attention of each seed [B, H, k, N]."""
         return self.block.attention.weights(self.seeds.expand(len(x), -1, -1), self.feed_forward(x), mask)
 
 
@@ -106,7 +104,7 @@ class LinformerAttention(nn.Module):
         self.values = nn.Parameter(torch.randn(longest, rank) * rank**-0.5)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions.
+        """Return X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions.
 
         Raises:
             ValueError: if N is longer than the projections.
@@ -140,11 +138,11 @@ class PerceiverAttention(nn.Module):
         self.think = nn.ModuleList(AttentionBlock(width, heads) for _ in range(thoughts))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions."""
+        """Return X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions."""
         return self.write(x, *self.summarize(x, mask))
 
     def summarize(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The latents after reading and thinking [B, m, D]; all of them are real."""
+        """Return the latents after reading and thinking [B, m, D]; all of them are real."""
         latents = self.read(self.latents.expand(len(x), -1, -1), x, mask)
         for block in self.think:
             latents = block(latents, latents)
@@ -174,7 +172,7 @@ class BigBirdAttention(nn.Module):
         self.block, self.window, self.global_blocks, self.far_blocks = block, window, global_blocks, far_blocks
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions."""
+        """Return X [B, N, D] to [B, N, D]; mask [B, N] is True at real positions."""
         batch, length, _ = x.shape
         mask = x.new_ones(batch, length, dtype=torch.bool) if mask is None else mask
         missing = -length % self.block
@@ -186,7 +184,7 @@ class BigBirdAttention(nn.Module):
         return self.attention.merge(torch.cat([everywhere, near[:, :, first:]], dim=2))[:, :length]
 
     def _in_blocks(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Block by block attention of q, k, v [B, H, N, d], N a multiple of the block."""
+        """Return block by block attention of q, k, v [B, H, N, d], N a multiple of the block."""
         blocks = mask.unflatten(1, (-1, self.block))  # [B, M, b]
         chosen, real = self.chosen_blocks(blocks.any(-1).sum(1), blocks.shape[1])  # [B, M, K]
         rows = torch.arange(len(mask), device=mask.device)[:, None, None]
@@ -200,7 +198,7 @@ class BigBirdAttention(nn.Module):
         return attend(queries, gathered(k), gathered(v), seen).transpose(1, 2).flatten(2, 3)
 
     def chosen_blocks(self, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Which blocks each block looks at.
+        """Return which blocks each block looks at.
 
         Args:
             lengths: real blocks of each row [B].

@@ -3,8 +3,6 @@
 SMILES -> MoleculeGraphs -> MoleculeBatch -> graph encoder -> node rows [N, D] -> Memory [B, S, D]
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -37,14 +35,14 @@ class MoleculeBatch:
 
     @classmethod
     def of(cls, graph: GraphBatch, sizes: np.ndarray) -> Self:
-        """Lays out a batch whose molecules have that many atoms [B]; the sizes are known before it goes to a device."""
+        """Lay out a batch whose molecules have that many atoms [B]; the sizes are known before it goes to a device."""
         steps = np.arange(sizes.max(initial=1))
         mask = steps < sizes[:, None]
         places = np.where(mask, (np.cumsum(sizes) - sizes)[:, None] + steps, 0)
         return cls(graph, torch.from_numpy(places), torch.from_numpy(mask))
 
-    def to(self, device: torch.device | str) -> MoleculeBatch:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "MoleculeBatch":
+        """Return the same batch on another device."""
         places, mask = (tensor.to(device, non_blocking=True) for tensor in (self.places, self.mask))
         return MoleculeBatch(self.graph.to(torch.device(device)), places, mask)
 
@@ -56,22 +54,22 @@ class Molecules(GraphSet):
     padded: ClassVar[bool] = True
 
     @classmethod
-    def read(cls, smiles: Sequence[str], workers: int | None = 0, console: Console | None = None) -> Self:
-        """Valid SMILES to graphs; many are featurized once and cached."""
+    def read(cls, smiles: Sequence[str], workers: int | None = 0, console: "Console | None" = None) -> Self:
+        """Return valid SMILES to graphs; many are featurized once and cached."""
         return cls(molecule_graphs(smiles, Standardization(), workers, console))
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> MoleculeBatch:
-        """The given rows."""
+        """Return the given rows."""
         rows = np.asarray(rows, dtype=np.int64)
         return MoleculeBatch.of(self.graphs.batch(rows, self.tables), self.sizes[rows])
 
 
 class MoleculeEncoder(nn.Module):
-    """Any graph encoder of `molecules` as the encoder of a decoder.
+    """Any graph encoder of ``molecules`` as the encoder of a decoder.
 
     Args:
-        encoder: configuration of the graph encoder (`_target_` and its options).
-        readout: how atoms become the summary: `sum`, `mean`, `attention` or `recurrent_attention`.
+        encoder: configuration of the graph encoder (``_target_`` and its options).
+        readout: how atoms become the summary: ``sum``, ``mean``, ``attention`` or ``recurrent_attention``.
     """
 
     def __init__(self, encoder: dict[str, Any], readout: str = "mean") -> None:
@@ -81,7 +79,7 @@ class MoleculeEncoder(nn.Module):
         self.readout = build_readout(readout, self.width)
 
     def forward(self, source: MoleculeBatch) -> Memory:
-        """B molecules to the states of their atoms [B, S, D] and the summary of each [B, D]."""
+        """Return B molecules to the states of their atoms [B, S, D] and the summary of each [B, D]."""
         nodes = self.graph(source.graph)
         states = nodes[source.places] * source.mask.unsqueeze(-1)
         return Memory(states, source.mask, self.readout(nodes, source.graph))

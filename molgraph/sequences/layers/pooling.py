@@ -3,8 +3,6 @@
 Memory(states [B, S, D], mask) -> [B, D]
 """
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor, nn
@@ -19,10 +17,10 @@ class Pooling(nn.Module):
     """Pools the states of an encoder; padding has no part in it.
 
     Args:
-        kind: `last` (an RNN's last states, a Transformer's mean), `mean`, `max`, `attention` (a learned weight a token,
-            Yang et al. 2016) or `pma` (Set Transformer's pooling by multi-head attention).
+        kind: ``last`` (an RNN's last states, a Transformer's mean), ``mean``, ``max``, ``attention`` (a learned weight
+            a token, Yang et al. 2016) or ``pma`` (Set Transformer's pooling by multi-head attention).
         width: D.
-        heads: of `pma`.
+        heads: of ``pma``.
     """
 
     def __init__(self, kind: str, width: int, heads: int = 4) -> None:
@@ -36,7 +34,7 @@ class Pooling(nn.Module):
         self.seeds = AttentionPooling(width, heads) if kind == "pma" else None
 
     def forward(self, memory: Memory) -> Tensor:
-        """States [B, S, D] to [B, D]."""
+        """Return states [B, S, D] to [B, D]."""
         if self.score is not None:
             return (self.weights(memory).unsqueeze(1) @ memory.states).squeeze(1)
         if self.seeds is not None:
@@ -53,7 +51,7 @@ class Pooling(nn.Module):
         return self.kind in ("attention", "pma")
 
     def weights(self, memory: Memory) -> Tensor:
-        """The weight of each token [B, S], which sum to 1; of `pma` the mean over the heads.
+        """Return the weight of each token [B, S], which sum to 1; of ``pma`` the mean over the heads.
 
         Raises:
             ValueError: if the pooling is not by attention.

@@ -3,8 +3,6 @@
 tokens [B, T] -> embedding -> RecurrentStack -> Memory(states [B, T, D], mask, summary [B, D])
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -20,24 +18,24 @@ class RecurrentShape:
     """The sizes of a recurrent encoder or decoder."""
 
     cell: str = "gru"
-    """`rnn`, `lstm`, `lstm_peephole`, `lstm_coupled` or `gru`."""
-    width: int = 256
+    """``rnn``, ``lstm``, ``lstm_peephole``, ``lstm_coupled`` or ``gru``."""
+    width: int = 128
     """Size of the embedding and of the state of one direction."""
     layers: int = 2
     """Layers on top of each other."""
-    dropout: float = 0.0
+    dropout: float = 0.1
     """Between the layers and before the output."""
     both_ways: bool = True
     """Encoder only: read from both ends."""
     attention: str = "dot"
-    """Decoder only: `none`, `additive` or `dot`."""
+    """Decoder only: ``none``, ``additive`` or ``dot``."""
 
 
 class RecurrentStack(nn.Module):
     """Layers of cells over padded sequences; padding never changes a result.
 
     The forward direction needs no packing, because padding comes after everything that counts; the backward direction
-    reads each row reversed within its own length. Padded and masked, that is faster than `pack_padded_sequence`.
+    reads each row reversed within its own length. Padded and masked, that is faster than ``pack_padded_sequence``.
 
     Args:
         shape: cell, width, layers, dropout and directions.
@@ -55,7 +53,7 @@ class RecurrentStack(nn.Module):
         self.backwards = nn.ModuleList(make_cell(shape.cell, size, shape.width) for size in sizes if both_ways)
 
     def forward(self, x: Tensor, lengths: Tensor, fused: bool = True) -> tuple[Tensor, Tensor]:
-        """Reads x [B, T, I] of the given lengths [B].
+        """Read x [B, T, I] of the given lengths [B].
 
         Returns:
             The states [B, T, D] (positions after the end are meaningless) and the last state of each direction of the
@@ -89,13 +87,13 @@ class RecurrentEncoder(nn.Module):
         self.width = self.stack.out
 
     def forward(self, source: TokenBatch) -> Memory:
-        """Tokens [B, T] to states [B, T, D] and the last state of each direction [B, D]."""
+        """Return tokens [B, T] to states [B, T, D] and the last state of each direction [B, D]."""
         states, summary = self.stack(self.dropout(self.embedding(source.tokens)), source.lengths)
         return Memory(states, source.mask, summary)
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each row of x [B, T, F] back to front within its length [B]; the padding stays where it is."""
+    """Return each row of x [B, T, F] back to front within its length [B]; the padding stays where it is."""
     steps = torch.arange(x.shape[1], device=x.device)
     order = lengths[:, None] - 1 - steps  # negative in the padding
     order = torch.where(order < 0, steps, order)
@@ -103,7 +101,7 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def gradient_through_time(cell: Cell, x: Tensor) -> Tensor:
-    """How much of the gradient of the last output arrives at each earlier step (Pascanu et al. 2013, section 2).
+    """Return how much of the gradient of the last output arrives at each earlier step (Pascanu et al. 2013, section 2).
 
     Args:
         cell: the cell to unroll.
@@ -125,14 +123,14 @@ STEPS_BACK = (1, 2, 5, 10, 20, 50)
 
 
 def gradients_back(encoder: RecurrentEncoder, source: TokenBatch) -> dict[str, float]:
-    """The norm of the gradient so many steps back, relative to the last step, in the first layer of an encoder.
+    """Return the norm of the gradient so many steps back, relative to the last step, in the first layer of an encoder.
 
     Args:
         encoder: its forward cell is unrolled.
         source: sequences of similar length; the padding of the shorter ones is read as well.
 
     Returns:
-        `gradient_back_10` and so on; NaN where the sequences are shorter.
+        ``gradient_back_10`` and so on; NaN where the sequences are shorter.
     """
     x = encoder.embedding(source.tokens).detach().float()
     norms = gradient_through_time(encoder.stack.forwards[0], x)  # type: ignore[arg-type]  # nn.Module hides it

@@ -3,8 +3,6 @@
 tokens [B, T] -> embedding + position -> layers of attention and feed-forward -> Memory
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -29,22 +27,22 @@ LONGEST = 512
 class TransformerShape:
     """The sizes and kinds of a Transformer encoder or decoder."""
 
-    width: int = 256
+    width: int = 128
     """D, size of the vector of a token."""
     layers: int = 4
     """Layers on top of each other."""
     heads: int = 8
     """Attention heads of a layer."""
-    feed_forward: int = 1024
+    feed_forward: int = 512
     """Inner size of the two-layer network after each attention."""
     dropout: float = 0.1
     """After embedding, attention and feed-forward."""
     positions: str = "sinusoid"
-    """`sinusoid`, `learned`, `rotary`, or `none` (then a full encoder sees a set)."""
+    """``sinusoid``, ``learned``, ``rotary``, or ``none`` (then a full encoder sees a set)."""
     norm: str = "pre"
-    """Layer norm before each part (`pre`, Xiong et al. 2020) or after it (`post`, Vaswani)."""
+    """Layer norm before each part (``pre``, Xiong et al. 2020) or after it (``post``, Vaswani)."""
     attention: str = "full"
-    """`full`; an encoder may use `set_transformer`, `linformer`, `bigbird` or `perceiver`."""
+    """``full``; an encoder may use ``set_transformer``, ``linformer``, ``bigbird`` or ``perceiver``."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -64,7 +62,7 @@ class TokenEmbedding(nn.Module):
     Args:
         shape: width, positions and dropout.
         tokens: V, the size of the vocabulary.
-        longest: positions that `learned` has vectors for.
+        longest: positions that ``learned`` has vectors for.
     """
 
     def __init__(self, shape: TransformerShape, tokens: int, longest: int) -> None:
@@ -76,7 +74,7 @@ class TokenEmbedding(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
-        """Tokens [B, T], the first of them at position `first`, to [B, T, D].
+        """Return tokens [B, T], the first of them at position ``first``, to [B, T, D].
 
         Raises:
             ValueError: if the sequence is longer than learned positions reach.
@@ -102,18 +100,18 @@ class FeedForward(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """x + part(x) with layer norm before (`pre`) or after (`post`), and dropout on the part."""
+    """x + part(x) with layer norm before (``pre``) or after (``post``), and dropout on the part."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
         self.norm, self.pre, self.dropout = nn.LayerNorm(shape.width), shape.norm == "pre", nn.Dropout(shape.dropout)
 
     def before(self, x: Tensor) -> Tensor:
-        """What the part reads."""
+        """Return what the part reads."""
         return self.norm(x) if self.pre else x
 
     def after(self, x: Tensor, change: Tensor) -> Tensor:
-        """The sum."""
+        """Return the sum."""
         return x + self.dropout(change) if self.pre else self.norm(x + self.dropout(change))
 
 
@@ -127,12 +125,12 @@ class EncoderLayer(nn.Module):
         self.around_attention, self.around_feed_forward = Residual(shape), Residual(shape)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """X [B, T, D] to [B, T, D]; mask [B, T] is True at real positions."""
+        """Return X [B, T, D] to [B, T, D]; mask [B, T] is True at real positions."""
         x = self.around_attention.after(x, self.attention(self.around_attention.before(x), mask=mask))
         return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The attention weights of `forward` [B, H, T, T].
+        """Return the attention weights of ``forward`` [B, H, T, T].
 
         Raises:
             ValueError: if the attention is not full: the cheaper kinds have no weight for each pair of tokens.
@@ -160,7 +158,7 @@ class TransformerEncoder(nn.Module):
         self.width = shape.width
 
     def forward(self, source: TokenBatch) -> Memory:
-        """Tokens [B, T] to states [B, T, D], their mask and their mean [B, D]."""
+        """Return tokens [B, T] to states [B, T, D], their mask and their mean [B, D]."""
         x, mask = self.embedding(source.tokens), source.mask
         for layer in self.layers:
             x = layer(x, mask)
@@ -169,11 +167,11 @@ class TransformerEncoder(nn.Module):
 
     @property
     def has_weights(self) -> bool:
-        """Whether `attention_maps` can be had: full attention has a weight for each pair of tokens."""
+        """Whether ``attention_maps`` can be had: full attention has a weight for each pair of tokens."""
         return all(isinstance(layer.attention, MultiHeadAttention) for layer in self.layers)
 
     def attention_maps(self, source: TokenBatch) -> Tensor:
-        """The attention weights of each layer, [layers, B, H, T, T]; see `EncoderLayer.weights`."""
+        """Return the attention weights of each layer, [layers, B, H, T, T]; see ``EncoderLayer.weights``."""
         x, mask, maps = self.embedding(source.tokens), source.mask, []
         for layer in self.layers:
             maps.append(layer.weights(x, mask))  # type: ignore[operator]  # nn.Module hides it
@@ -182,7 +180,7 @@ class TransformerEncoder(nn.Module):
 
 
 def self_attention(shape: TransformerShape, longest: int = LONGEST) -> nn.Module:
-    """The attention that a shape asks for, a module of (x [B, T, D], mask=[B, T])."""
+    """Return the attention that a shape asks for, a module of (x [B, T, D], mask=[B, T])."""
     if shape.attention == "set_transformer":
         return InducedSetAttention(shape.width, shape.heads)
     if shape.attention == "linformer":

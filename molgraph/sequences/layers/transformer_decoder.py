@@ -3,8 +3,6 @@
 tokens [B, T] -> embedding + position (+ condition) -> causal attention, attention on Memory, feed-forward -> logits
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +16,7 @@ from molgraph.sequences.text.batch import Memory
 
 @dataclass(frozen=True)
 class LayerCache:
-    """Keys and values of one layer; the first `length` positions of the state are filled."""
+    """Keys and values of one layer; the first ``length`` positions of the state are filled."""
 
     keys: Tensor
     """Of the tokens so far [B, H, limit, d], allocated once and written in place."""
@@ -27,15 +25,15 @@ class LayerCache:
     memory: tuple[Tensor, Tensor] | None
     """Keys and values of the source, each [B, H, S, d]."""
 
-    def select(self, rows: Tensor) -> LayerCache:
-        """See `DecoderState`."""
+    def select(self, rows: Tensor) -> "LayerCache":
+        """See ``DecoderState``."""
         memory = None if self.memory is None else (self.memory[0][rows], self.memory[1][rows])
         return LayerCache(self.keys[rows], self.values[rows], memory)
 
 
 @dataclass(frozen=True)
 class TransformerState:
-    """See `DecoderState`."""
+    """See ``DecoderState``."""
 
     layers: tuple[LayerCache, ...]
     """One cache a layer."""
@@ -46,8 +44,8 @@ class TransformerState:
     mask: Tensor | None
     """True at real source positions [B, S]."""
 
-    def select(self, rows: Tensor) -> TransformerState:
-        """See `DecoderState`."""
+    def select(self, rows: Tensor) -> "TransformerState":
+        """See ``DecoderState``."""
         return TransformerState(
             tuple(layer.select(rows) for layer in self.layers),
             self.length,
@@ -68,18 +66,18 @@ class DecoderLayer(nn.Module):
         self.around_cross = Residual(shape) if memory else None
 
     def forward(self, x: Tensor, memory: Memory | None) -> Tensor:
-        """X [B, T, D] to [B, T, D]."""
+        """Return X [B, T, D] to [B, T, D]."""
         x = self.before_cross(x)
         if memory is not None and self.cross is not None and self.around_cross is not None:
             x = self.around_cross.after(x, self.cross(self.around_cross.before(x), memory.states, memory.mask))
         return self.around_feed_forward.after(x, self.feed_forward(self.around_feed_forward.before(x)))
 
     def before_cross(self, x: Tensor) -> Tensor:
-        """The causal attention alone."""
+        """Return the causal attention alone."""
         return self.around_attention.after(x, self.attention.causal(self.around_attention.before(x)))
 
     def step(self, x: Tensor, cache: LayerCache, state: TransformerState) -> Tensor:
-        """The newest token alone, x [B, 1, D] to [B, 1, D]; its key and value go into the cache."""
+        """Return the newest token alone, x [B, 1, D] to [B, 1, D]; its key and value go into the cache."""
         q, k, v = self.attention.split_at(self.around_attention.before(x), state.length)
         now = slice(state.length, state.length + 1)
         cache.keys[:, :, now], cache.values[:, :, now] = k, v
@@ -105,7 +103,7 @@ class TransformerDecoder(Decoder):
         tokens: V, the size of the vocabulary.
         memory: width of the encoder's states; 0 for a language model.
         condition: number of asked-for values; 0 for none.
-        longest: positions that `learned` has vectors for.
+        longest: positions that ``learned`` has vectors for.
 
     Raises:
         ValueError: if the attention is a linear one, which mixes all positions and cannot hide the future.
@@ -127,7 +125,7 @@ class TransformerDecoder(Decoder):
         self.out = nn.Linear(shape.width, tokens)
 
     def forward(self, tokens: Tensor, memory: Memory | None = None, condition: Tensor | None = None) -> Tensor:
-        """See `Decoder.forward`."""
+        """See ``Decoder.forward``."""
         x, memory = self._embed(tokens, self.condition(condition)), self._bridged(memory)
         for layer in self.layers:
             x = layer(x, memory)
@@ -136,7 +134,7 @@ class TransformerDecoder(Decoder):
     def start(
         self, rows: int, limit: int, memory: Memory | None = None, condition: Tensor | None = None
     ) -> TransformerState:
-        """See `Decoder.start`."""
+        """See ``Decoder.start``."""
         memory = self._bridged(memory)
         layers = [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
         heads, size = layers[0].attention.heads, layers[0].attention.width // layers[0].attention.heads
@@ -151,7 +149,7 @@ class TransformerDecoder(Decoder):
         return TransformerState(caches, 0, self.condition(condition), None if memory is None else memory.mask)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, TransformerState]:
-        """See `Decoder.step`."""
+        """See ``Decoder.step``."""
         if not isinstance(state, TransformerState):
             raise TypeError(f"a TransformerDecoder goes on from its own state, not from {type(state).__name__}")
         limit = state.layers[0].keys.shape[2]
@@ -163,7 +161,7 @@ class TransformerDecoder(Decoder):
         return self.out(self.norm(x)).squeeze(1), replace(state, length=state.length + 1)
 
     def attention(self, tokens: Tensor, memory: Memory, condition: Tensor | None = None) -> Tensor:
-        """See `Decoder.attention`; the last layer's, the mean of its heads."""
+        """See ``Decoder.attention``; the last layer's, the mean of its heads."""
         x, bridged = self._embed(tokens, self.condition(condition)), self._bridged(memory)
         *others, last = [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
         if last.cross is None or last.around_cross is None or bridged is None:

@@ -3,8 +3,6 @@
 texts -> AtomPredictor -> [atoms, outputs] -> squared error against what RDKit computes for each atom
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +44,7 @@ class AtomBatches:
         return number_of_batches(len(self.encoded), self.batch_size)
 
     def epoch(self, number: int) -> Iterator[SupervisedBatch]:
-        """The batches of an epoch; targets are the values of the atoms of all their molecules in order [atoms, P]."""
+        """Yield the batches of an epoch; targets are the values of all atoms in order [atoms, P]."""
         for rows in bucket(self.encoded.sizes, self.batch_size, self.seed, number if self.shuffle else None):
             targets = np.concatenate([self.values[row] for row in rows])
             yield SupervisedBatch(self.encoded.atom_batch(rows.tolist()), torch.from_numpy(targets).float())
@@ -73,11 +71,11 @@ class AtomTask(Task):
         self.register_buffer("std", torch.where(std > 0, std, 1.0))
 
     def loss(self, batch: SupervisedBatch) -> Tensor:
-        """See `Task.loss`."""
+        """See ``Task.loss``."""
         return (self.model(batch.inputs).float() - (batch.targets - self.mean) / self.std).square().mean()
 
     def evaluate(self, batches: Iterable[SupervisedBatch]) -> dict[str, float]:
-        """`rmse` and `r2` over all atoms (mean over properties), and `rmse_NAME`, `r2_NAME` of each in its unit."""
+        """Return ``rmse`` and ``r2`` (mean over properties), and ``rmse_NAME``, ``r2_NAME`` of each in its unit."""
         pairs = [(self.model(batch.inputs).float() * self.std + self.mean, batch.targets) for batch in batches]
         predicted, targets = (torch.cat(parts).cpu() for parts in zip(*pairs, strict=True))
         mse = (predicted - targets).square().mean(0)
@@ -92,12 +90,12 @@ class AtomExperiment(Experiment):
     """Properties of each atom that RDKit computes: a test of what a sequence model sees of atoms.
 
     Args:
-        data: see `corpora.open_texts`; texts that are no molecule, or too long, are left out and counted.
-        model: options of `AtomPredictor.build`, with any `_target_`.
+        data: see ``corpora.open_texts``; texts that are no molecule, or too long, are left out and counted.
+        model: options of ``AtomPredictor.build``, with any ``_target_``.
         seed: of the order of batches.
         folder: run folder.
         console: where progress is shown.
-        properties: names of `chemistry.ATOM_PROPERTIES`.
+        properties: names of ``chemistry.ATOM_PROPERTIES``.
         batch_size: molecules of a batch.
     """
 
@@ -108,7 +106,7 @@ class AtomExperiment(Experiment):
         seed: int,
         folder: Path,
         console: Console | None = None,
-        properties: Sequence[str] = ("logp",),
+        properties: Sequence[str] = ("logp", "charge", "aromatic"),
         batch_size: int = 64,
     ) -> None:
         self.console, self.names = console or Console(), list(properties)
@@ -143,11 +141,11 @@ class AtomExperiment(Experiment):
         return AtomBatches(encoded, values, batch_size, seed or 0, shuffle=seed is not None)
 
     def state(self) -> dict[str, Any]:
-        """What rebuilds the model beside its configuration."""
+        """Return what rebuilds the model beside its configuration."""
         return {"task": "atoms", "model": self.model.state(), "properties": self.names}
 
     def report(self, folder: Path) -> dict[str, Any]:
-        """Judges the best weights on the test part."""
+        """Judge the best weights on the test part."""
         self.task.eval()
         device = next(self.task.parameters()).device
         with torch.no_grad():

@@ -3,8 +3,6 @@
 model + SMILES -> a weight for each token -> Explanation (molecules.explain)
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np
@@ -35,25 +33,25 @@ class SequenceModel(Protocol):
 
     @property
     def encoder(self) -> nn.Module:
-        """Tokens to `Memory`."""
+        """Tokens to ``Memory``."""
         ...
 
     def encode(self, smiles: list[str], *, average: int) -> EncodedSmiles:
-        """Molecules to tokens."""
+        """Return molecules to tokens."""
         ...
 
     def __call__(self, batch: SmilesBatch) -> Tensor:
-        """Predictions [B, outputs]."""
+        """Return predictions [B, outputs]."""
         ...
 
 
 def explain_sequence(model: SequenceModel, smiles: str, way: str, output: int) -> Explanation:
-    """Explains a sequence model's prediction of one SMILES, read once, as its canonical SMILES.
+    """Explain a sequence model's prediction of one SMILES, read once, as its canonical SMILES.
 
     Args:
         model: the predictor.
         smiles: valid, and not longer than the model reads.
-        way: `attention` or `gradient`.
+        way: ``attention`` or ``gradient``.
         output: column of the prediction, for the gradient.
 
     Raises:
@@ -77,7 +75,7 @@ def explain_sequence(model: SequenceModel, smiles: str, way: str, output: int) -
 
 
 def _atoms(text: str, notation: str) -> list[int]:
-    """The atom that each token of a notation writes, -1 for none.
+    """Return the atom that each token of a notation writes, -1 for none.
 
     Raises:
         ValueError: for SELFIES, whose tokens are not those of the molecule's SMILES.
@@ -92,7 +90,7 @@ def _atoms(text: str, notation: str) -> list[int]:
 
 
 def _gradient(model: SequenceModel, batch: SmilesBatch, output: int) -> np.ndarray:
-    """Gradient x embedding of each token [T]."""
+    """Return gradient x embedding of each token [T]."""
     kept: list[Tensor] = []
     embedding = next(module for module in model.encoder.modules() if isinstance(module, nn.Embedding))
     handle = embedding.register_forward_hook(lambda module, inputs, rows: kept.append(rows))
@@ -104,7 +102,7 @@ def _gradient(model: SequenceModel, batch: SmilesBatch, output: int) -> np.ndarr
 
 
 def _attention(model: SequenceModel, source: TokenBatch) -> tuple[np.ndarray, np.ndarray, str]:
-    """The weight of each token [T], the maps [L, T, T] (or [1, 1, T]), and how they came about."""
+    """Return the weight of each token [T], the maps [L, T, T] (or [1, 1, T]), and how they came about."""
     with torch.no_grad():
         memory = model.encoder(source)
         pooled = _pooled(model, memory)
@@ -122,12 +120,12 @@ def _attention(model: SequenceModel, source: TokenBatch) -> tuple[np.ndarray, np
 
 
 def _pooled(model: SequenceModel, memory: Memory) -> Tensor | None:
-    """The weight of each token in the pooling [T], None if it does not attend."""
+    """Return the weight of each token in the pooling [T], None if it does not attend."""
     return model.pooling.weights(memory)[0] if model.pooling.attends else None
 
 
 def rollout(maps: Tensor) -> Tensor:
-    """How much of each input token arrives at each position (Abnar & Zuidema 2020, section 3.1).
+    """Return how much of each input token arrives at each position (Abnar & Zuidema 2020, section 3.1).
 
     Args:
         maps: attention of each layer, heads averaged [L, T, T]; the residual passes the other half on.

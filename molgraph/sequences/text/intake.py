@@ -3,8 +3,6 @@
 rows -> fits | LeftOut -> one line for each reason
 """
 
-from __future__ import annotations
-
 import csv
 import itertools
 from collections.abc import Iterable, Iterator
@@ -30,7 +28,7 @@ class LeftOut:
     """How many, and the first of them."""
 
     def add(self, reason: str, text: str) -> None:
-        """Counts one."""
+        """Count one."""
         count, first = self.reasons.get(reason, (0, text))
         self.reasons[reason] = count + 1, first
 
@@ -40,7 +38,7 @@ class LeftOut:
         return sum(count for count, _ in self.reasons.values())
 
     def say(self, part: str, console: Console) -> None:
-        """Prints a line for each reason."""
+        """Print a line for each reason."""
         for reason, (count, first) in self.reasons.items():
             rows = "1 row is" if count == 1 else f"{count:,} rows are"
             line = f"{part}: {rows} left out, {reason}; the first is {first[:80]!r}"
@@ -48,24 +46,24 @@ class LeftOut:
 
 
 def fits(text: str, notation: Notation, longest: int) -> bool:
-    """Whether a text has at most `longest` tokens with `<bos>` and `<eos>`."""
+    """Return whether a text has at most ``longest`` tokens with ``<bos>`` and ``<eos>``."""
     # A text has no more tokens than characters, but SELFIES write rings and branches with more.
     return (len(text) <= longest - 2 and notation != "selfies") or len(split(text, notation)) <= longest - 2
 
 
 def too_long(longest: int) -> str:
-    """The reason of a text that does not fit."""
+    """Return the reason of a text that does not fit."""
     return f"longer than model.longest={longest} allows"
 
 
 def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Lists of `CHUNK` items, so that what other processes work on is never the whole corpus."""
+    """List of ``CHUNK`` items, so that what other processes work on is never the whole corpus."""
     source = iter(items)
     return iter(lambda: list(itertools.islice(source, CHUNK)), [])
 
 
 def keep_rows(rows: Iterable[tuple[str, ...]], path: Path) -> Path:
-    """Writes rows to a file, so that a large corpus is cleaned once and is never whole in memory."""
+    """Write rows to a file, so that a large corpus is cleaned once and is never whole in memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
@@ -73,6 +71,6 @@ def keep_rows(rows: Iterable[tuple[str, ...]], path: Path) -> Path:
 
 
 def kept_rows(path: Path) -> Iterator[tuple[str, ...]]:
-    """The rows that `keep_rows` wrote."""
+    """Yield the rows that ``keep_rows`` wrote."""
     with open(path, newline="", encoding="utf-8") as file:
         yield from map(tuple, csv.reader(file))

@@ -3,8 +3,6 @@
 text -> split -> tokens -> Vocabulary.encode -> numbers -> Vocabulary.decode -> text
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,15 +28,15 @@ _RING_LABELS = tuple(str(label) for label in range(1, 10)) + tuple(f"%{label}" f
 
 
 def split(text: str, notation: Notation = "smiles") -> list[str]:
-    """Cuts a text into tokens; joining them gives the text back (SELFIES: the same molecule).
+    """Cut a text into tokens; joining them gives the text back (SELFIES: the same molecule).
 
     Args:
-        text: a SMILES, or any text for `characters`.
-        notation: `smiles` (one token an atom, bond, ring label or bracket), `characters`, or `selfies`
+        text: a SMILES, or any text for ``characters``.
+        notation: ``smiles`` (one token an atom, bond, ring label or bracket), ``characters``, or ``selfies``
             (the SMILES is translated first; Krenn et al. 2020).
 
     Returns:
-        The tokens. A SMILES that SELFIES cannot express is the single token `<unk>`.
+        The tokens. A SMILES that SELFIES cannot express is the single token ``<unk>``.
 
     >>> split("C[C@H](Cl)Br")
     ['C', '[C@H]', '(', 'Cl', ')', 'Br']
@@ -53,19 +51,19 @@ def split(text: str, notation: Notation = "smiles") -> list[str]:
 
 
 def join(tokens: Iterable[str], notation: Notation = "smiles") -> str:
-    """Tokens to text, the inverse of `split`."""
+    """Return tokens to text, the inverse of ``split``."""
     text = "".join(tokens)
     return _selfies().decoder(text) if notation == "selfies" else text
 
 
 def atoms_of_tokens(tokens: Sequence[str]) -> list[int]:
-    """The atom that each SMILES token writes, in the order in which RDKit numbers the atoms of that SMILES.
+    """Return the atom that each SMILES token writes, in the order in which RDKit numbers the atoms of that SMILES.
 
     Args:
-        tokens: tokens of the `smiles` notation.
+        tokens: tokens of the ``smiles`` notation.
 
     Returns:
-        One number a token; -1 for a bond, branch, ring label or dot, and for `[H]`, which RDKit folds away.
+        One number a token; -1 for a bond, branch, ring label or dot, and for ``[H]``, which RDKit folds away.
 
     >>> atoms_of_tokens(split("C(=O)Cl"))
     [0, -1, -1, 1, -1, 2]
@@ -82,11 +80,11 @@ def atoms_of_tokens(tokens: Sequence[str]) -> list[int]:
 class Vocabulary:
     """The tokens that a model knows, as a value: equal when the tokens are equal, plain YAML when saved.
 
-    A token outside the vocabulary is never an error: it becomes `<unk>` and `unknown` counts it by row.
+    A token outside the vocabulary is never an error: it becomes ``<unk>`` and ``unknown`` counts it by row.
     """
 
     tokens: tuple[str, ...]
-    """Every token, the four special ones (`<pad> <bos> <eos> <unk>`) first."""
+    """Every token, the four special ones (``<pad> <bos> <eos> <unk>``) first."""
 
     notation: Notation = "smiles"
     """How a text is cut into tokens."""
@@ -101,8 +99,8 @@ class Vocabulary:
             raise ValueError(f"tokens {twice} stand twice in the vocabulary; remove the second")
 
     @classmethod
-    def build(cls, texts: Iterable[str], notation: Notation = "smiles") -> Vocabulary:
-        """Collects the tokens of the training part, in alphabetic order, so that the order of rows does not matter.
+    def build(cls, texts: Iterable[str], notation: Notation = "smiles") -> "Vocabulary":
+        """Collect the tokens of the training part, in alphabetic order, so that the order of rows does not matter.
 
         Args:
             texts: the training part only; pass randomized SMILES too when the model will see them.
@@ -122,12 +120,12 @@ class Vocabulary:
         return {token: number for number, token in enumerate(self.tokens)}
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of the tokens of a text, without `<bos>` and `<eos>`; `<unk>` for what is not known."""
+        """Return the token numbers of a text, without ``<bos>`` and ``<eos>``; ``<unk>`` for what is not known."""
         numbers = self.numbers
         return [numbers.get(token, UNK) for token in split(text, self.notation)]
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """The text up to the first `<eos>`; an unknown token is written as `<unk>`.
+        """Return the text up to the first ``<eos>``; an unknown token is written as ``<unk>``.
 
         >>> vocabulary = Vocabulary.build(["CCO"])
         >>> vocabulary.decode(vocabulary.encode("OCC") + [EOS])
@@ -142,7 +140,7 @@ class Vocabulary:
         return join(tokens, self.notation) if SPECIAL[UNK] not in tokens else "".join(tokens)
 
     def unknown(self, texts: Sequence[str]) -> dict[int, list[str]]:
-        """The unknown tokens of each row that has any: `{row: tokens}`."""
+        """Return the unknown tokens of each row that has any: ``{row: tokens}``."""
         known = self.numbers.keys() - {SPECIAL[UNK]}
         found = {}
         for row, text in enumerate(texts):
@@ -152,7 +150,7 @@ class Vocabulary:
         return found
 
     def check(self, texts: Sequence[str]) -> str:
-        """Encodes and decodes every text and says in one line what was lost.
+        """Encode and decodes every text and says in one line what was lost.
 
         Raises:
             ValueError: if a text without unknown tokens does not come back unchanged (SELFIES is not compared: it
@@ -170,12 +168,12 @@ class Vocabulary:
         return f"{len(self)} in the vocabulary, {exact} for {len(texts) - len(unknown):,} of {len(texts):,} texts{lost}"
 
     def state(self) -> dict[str, Any]:
-        """Plain values that `Vocabulary.restore` turns back into this vocabulary."""
+        """Return plain values that ``Vocabulary.restore`` turns back into this vocabulary."""
         return {"tokens": list(self.tokens), "notation": self.notation}
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> Vocabulary:
-        """The inverse of `state`."""
+    def restore(cls, state: dict[str, Any]) -> "Vocabulary":
+        """Return the inverse of ``state``."""
         return cls(tuple(state["tokens"]), state["notation"])
 
 

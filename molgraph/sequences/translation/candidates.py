@@ -3,8 +3,6 @@
 Translator, SourceTable -> translations -> candidates of each source -> CSV
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -53,8 +51,8 @@ class SourceTable:
     """Cells of each row, read when they are needed."""
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> SourceTable:
-        """Texts alone."""
+    def of(cls, texts: Sequence[str]) -> "SourceTable":
+        """Return texts alone."""
         return cls(["source"], 0, ([text] for text in texts))
 
 
@@ -84,7 +82,7 @@ def translate(
     picture: Path | None = None,
     console: Console | None = None,
 ) -> int:
-    """What `molgraph translate` does: candidates of each source; a source that cannot be read keeps its row.
+    """Return what ``molgraph translate`` does: candidates of each source; a source that cannot be read keeps its row.
 
     Args:
         translator: of a run.
@@ -113,14 +111,14 @@ def translate(
 
 
 def translations(translator: Translator, table: SourceTable, beam: int) -> Iterator[Translated]:
-    """The sources of a table with their candidates, in order, in constant memory."""
+    """Yield the sources of a table with their candidates, in order, in constant memory."""
     for chunk in iter(lambda: list(islice(table.rows, CHUNK)), []):
         texts = [cells[table.place] for cells in chunk]
         yield from map(Translated, chunk, texts, candidates(translator, texts, beam))
 
 
 def candidates(translator: Translator, texts: Sequence[str], beam: int) -> list[list[Candidate]]:
-    """Translations of each text, the best first; one that cannot be read has a single one, with its error."""
+    """Return translations of each text, the best first; one that cannot be read has a single one, with its error."""
     clean: dict[int, str] = {}
     notes, errors = [""] * len(texts), [""] * len(texts)
     for row, text in enumerate(texts):
@@ -147,7 +145,7 @@ def _candidate(translator: Translator, rank: int, text: str, log_prob: float, no
 
 
 def read_sources(path: Path, column: str, first_word: bool = True) -> SourceTable:
-    """The sources of a CSV file, or of a file with one text a line. An empty line is an empty source.
+    """Return the sources of a CSV file, or of a file with one text a line. An empty line is an empty source.
 
     Args:
         path: may be gzipped.
@@ -183,7 +181,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 
 def _print(found: Iterator[Translated], console: Console) -> tuple[int, str]:
-    """Shows candidates below their source; returns how many sources there were, and the first that was translated."""
+    """Show candidates below their source; returns how many sources there were, and the first that was translated."""
     done, first = 0, ""
     for one in found:
         done += 1
@@ -196,7 +194,7 @@ def _print(found: Iterator[Translated], console: Console) -> tuple[int, str]:
 
 
 def _write(found: Iterator[Translated], header: list[str], out: Path, console: Console) -> tuple[int, str]:
-    """Writes a row for each candidate; returns as `_print`."""
+    """Write a row for each candidate; returns as ``_print``."""
     done, remarks, first = 0, 0, ""
     with open(out, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

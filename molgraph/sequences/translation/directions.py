@@ -3,8 +3,6 @@
 task.direction -> Direction -> columns, cleaned pair, notation of each side
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +15,7 @@ class Direction:
     """What is read and what is written."""
 
     name: str
-    """As in `task.direction`."""
+    """As in ``task.direction``."""
     source: str
     """Column of the source."""
     target: str
@@ -30,8 +28,8 @@ class Direction:
     """The source is written anew in each epoch."""
 
     @classmethod
-    def named(cls, name: str) -> Direction:
-        """The direction of that name.
+    def named(cls, name: str) -> "Direction":
+        """Return the direction of that name.
 
         Raises:
             ValueError: if there is none.
@@ -41,13 +39,13 @@ class Direction:
         return DIRECTIONS[name]
 
     def columns(self, own: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Columns of source and target; one's own file may call them otherwise, in this order."""
+        """Return columns of source and target; one's own file may call them otherwise, in this order."""
         if own and len(own) >= 2:
             return own[0], own[1]
         return (self.source, self.target) if self.source != self.target else ((own or [self.source])[0],)
 
     def pair(self, row: Sequence[str]) -> tuple[str, str]:
-        """Source and target of a row, without atom maps: their order would tell where the reaction happens.
+        """Return source and target of a row, without atom maps: their order would tell where the reaction happens.
 
         Raises:
             InvalidSmiles: if the maps cannot be stripped, because a side is no molecule.
@@ -55,7 +53,7 @@ class Direction:
         return self._clean(row[0], self.reads_smiles), self._clean(row[-1], self.writes_smiles)
 
     def notation(self, source: bool, smiles: Notation) -> Notation:
-        """How a side is cut into tokens: names by character."""
+        """Return how a side is cut into tokens: names by character."""
         return smiles if (self.reads_smiles if source else self.writes_smiles) else "characters"
 
     @staticmethod

@@ -2,11 +2,9 @@
 
 source -> Encoder -> Memory -> Decoder -> target
 
-The direction says what is source and what is target, and is written into the run: `product_to_reactants` never meets a
-test set of `reactants_to_product`.
+The direction says what is source and what is target, and is written into the run: ``product_to_reactants`` never meets
+a test set of ``reactants_to_product``.
 """
-
-from __future__ import annotations
 
 import itertools
 import json
@@ -52,12 +50,12 @@ class TranslationTask(LikelihoodTask):
         self.encoder, self.decoder = encoder, decoder
 
     def logits(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """See `LikelihoodTask.logits`."""
+        """See ``LikelihoodTask.logits``."""
         tokens = batch.target.tokens
         return self.decoder(tokens[:, :-1], self.encoder(batch.source)), tokens[:, 1:]
 
     def evaluate(self, batches: Iterable[PairBatch]) -> dict[str, float]:
-        """Nats per token, and the share of tokens that are the most probable one, the target before them given."""
+        """Return nats per token, and the share of tokens that are the most probable one given those before."""
         sums = np.zeros(4)
         for batch in batches:
             sums += token_sums(*self.logits(batch))
@@ -69,14 +67,14 @@ class TranslationExperiment(Experiment):
     """A translator between two texts of a corpus, or from molecule graphs to texts.
 
     Args:
-        data: see `corpora.open_texts`.
-        model: node with `shape`, `notation` and `longest`; with `encoder` (and `readout`) the source is a graph.
+        data: see ``corpora.open_texts``.
+        model: node with ``shape``, ``notation`` and ``longest``; with ``encoder`` (and ``readout``) of a graph source.
         seed: of the order of batches and of random writings.
         folder: run folder.
         console: where progress is shown.
-        direction: see `directions.DIRECTIONS`.
+        direction: see ``directions.DIRECTIONS``.
         batch_size: pairs of a batch.
-        report: `beam` (candidates for each source) and `pairs` (test pairs) of the final scoring.
+        report: ``beam`` (candidates for each source) and ``pairs`` (test pairs) of the final scoring.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class TranslationExperiment(Experiment):
         return self.direction.notation(source, self.model.get("notation", "smiles"))
 
     def _keep(self, part: str) -> Path:
-        """Cleans a part once, into a file, and says what was left out."""
+        """Clean a part once, into a file, and says what was left out."""
         left_out = LeftOut()
         path = keep_rows(self._pairs(part, left_out), Path(self.scratch.name) / f"{part}.csv")
         left_out.say(part, self.console)
@@ -122,7 +120,7 @@ class TranslationExperiment(Experiment):
         return path
 
     def _pairs(self, part: str, left_out: LeftOut) -> Iterator[tuple[str, str]]:
-        """Source and target of each row that the model can read and write, without atom maps."""
+        """Yield source and target of each row that the model can read and write, without atom maps."""
         for row in self.texts.rows(part):
             try:
                 source, target = self.direction.pair(row)
@@ -156,7 +154,7 @@ class TranslationExperiment(Experiment):
         return PairBatches(sources, targets, batch_size, self.seed)
 
     def state(self) -> dict[str, Any]:
-        """What rebuilds the model beside its configuration."""
+        """Return what rebuilds the model beside its configuration."""
         return {
             "task": "translate",
             "direction": self.direction.name,
@@ -167,7 +165,7 @@ class TranslationExperiment(Experiment):
         }
 
     def report(self, folder: Path) -> dict[str, Any]:
-        """Translates test pairs with a beam and scores the candidates after canonicalization."""
+        """Translate test pairs with a beam and scores the candidates after canonicalization."""
         self.task.eval()
         device = next(self.task.parameters()).device
         with torch.no_grad():
@@ -185,7 +183,7 @@ class TranslationExperiment(Experiment):
         return results
 
     def _test_pairs(self) -> tuple[list[tuple[str, str]], int]:
-        """The first pairs of the test part (of the validation part where there is none), and how many are left out."""
+        """Return the first pairs of the test part (else of the validation part), and how many are left out."""
         for part in ("test", "val"):
             left_out = LeftOut()
             pairs = list(itertools.islice(self._pairs(part, left_out), self.scored))
@@ -195,7 +193,7 @@ class TranslationExperiment(Experiment):
         return pairs, left_out.count
 
     def _test_sources(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
-        """What is read in the test: as in the file, or one random writing that only the row decides."""
+        """Return what is read in the test: as in the file, or one random writing that only the row decides."""
         if not self.direction.random_source:
             return [source for source, _ in pairs]
         texts = []
@@ -206,7 +204,7 @@ class TranslationExperiment(Experiment):
 
 
 def show(results: dict[str, Any], title: str, console: Console) -> None:
-    """Prints the numbers as a table."""
+    """Print the numbers as a table."""
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")

@@ -3,8 +3,6 @@
 source table + target corpus -> PairBatches -> PairBatch(source, target)
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,10 +22,10 @@ class PairBatch:
     source: TokenBatch | MoleculeBatch
     """What the encoder reads."""
     target: TokenBatch
-    """From `<bos>` to `<eos>`."""
+    """From ``<bos>`` to ``<eos>``."""
 
-    def to(self, device: torch.device | str) -> PairBatch:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> "PairBatch":
+        """Return the same batch on another device."""
         return PairBatch(self.source.to(device), self.target.to(device))
 
 
@@ -50,7 +48,7 @@ class PairBatches:
         return number_of_batches(len(self.targets), self.batch_size)
 
     def epoch(self, number: int) -> Iterator[PairBatch]:
-        """The batches of an epoch."""
+        """Yield the batches of an epoch."""
         sources, epoch = (self.sources.for_epoch(number), number) if self.shuffle else (self.sources, None)
         sizes = np.asarray(sources.sizes) + self.targets.sizes
         for rows in bucket(sizes, self.batch_size, self.seed, epoch):

@@ -3,8 +3,6 @@
 text -> Source.check -> Source.batch -> encoder of Source.make_encoder -> Memory
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +29,7 @@ class Source(Protocol):
     """How the texts of a source become what the encoder reads."""
 
     def check(self, text: str) -> list[str]:
-        """What is to be said about a text.
+        """Return what is to be said about a text.
 
         Raises:
             ValueError: if it cannot be read.
@@ -39,23 +37,23 @@ class Source(Protocol):
         ...
 
     def batch(self, texts: Sequence[str]) -> TokenBatch | MoleculeBatch:
-        """Texts that `check` lets pass, as one batch."""
+        """Return texts that ``check`` lets pass, as one batch."""
         ...
 
-    def table(self, texts: Iterable[str], folder: Path, console: Console | None = None) -> Encoded:
-        """A part of a corpus, for training; what is large goes into the folder."""
+    def table(self, texts: Iterable[str], folder: Path, console: "Console | None" = None) -> Encoded:
+        """Return a part of a corpus, for training; what is large goes into the folder."""
         ...
 
     def make_encoder(self) -> nn.Module:
-        """An `architecture.Encoder` with new weights."""
+        """Return an ``architecture.Encoder`` with new weights."""
         ...
 
     def labels(self, text: str) -> tuple[list[str], slice]:
-        """What stands at the positions of the memory that are worth a look, and which positions these are."""
+        """Return what stands at the positions of the memory that are worth a look, and which positions these are."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Plain values that `restore_source` needs beside the configuration."""
+        """Return plain values that ``restore_source`` needs beside the configuration."""
         ...
 
 
@@ -68,12 +66,12 @@ class TextSource:
     shape: dict[str, Any]
     """Of the encoder."""
     longest: int
-    """Tokens at most, `<bos>` and `<eos>` included."""
+    """Tokens at most, ``<bos>`` and ``<eos>`` included."""
     rewritten: int | None = None
     """Write each SMILES anew in each epoch, with this seed; None reads it as given."""
 
     def check(self, text: str) -> list[str]:
-        """See `Source.check`."""
+        """See ``Source.check``."""
         if not text:
             raise ValueError("the source is empty; give a SMILES or a name")
         count = len(split(text, self.vocabulary.notation))
@@ -84,24 +82,24 @@ class TextSource:
         return [f"it has tokens that were not in the training part ({listed})"] if strange else []
 
     def batch(self, texts: Sequence[str]) -> TokenBatch:
-        """See `Source.batch`."""
+        """See ``Source.batch``."""
         return pad([[BOS, *self.vocabulary.encode(text), EOS] for text in texts])
 
-    def table(self, texts: Iterable[str], folder: Path, console: Console | None = None) -> Encoded:
-        """See `Source.table`."""
+    def table(self, texts: Iterable[str], folder: Path, console: "Console | None" = None) -> Encoded:
+        """See ``Source.table``."""
         corpus = Corpus.build(texts, self.vocabulary, folder)
         return corpus if self.rewritten is None else Rewritten(corpus, self)
 
     def make_encoder(self) -> nn.Module:
-        """See `Source.make_encoder`."""
+        """See ``Source.make_encoder``."""
         return make_encoder(make_shape(self.shape), len(self.vocabulary), self.longest)
 
     def labels(self, text: str) -> tuple[list[str], slice]:
-        """The tokens between `<bos>` and `<eos>`."""
+        """Return the tokens between ``<bos>`` and ``<eos>``."""
         return split(text, self.vocabulary.notation), slice(1, -1)
 
     def state(self) -> dict[str, Any]:
-        """See `Source.state`."""
+        """See ``Source.state``."""
         return self.vocabulary.state()
 
 
@@ -112,32 +110,32 @@ class GraphSource:
     encoder: dict[str, Any]
     """Configuration of the graph encoder."""
     readout: str = "mean"
-    """See `MoleculeEncoder`."""
+    """See ``MoleculeEncoder``."""
 
     def check(self, text: str) -> list[str]:
-        """See `Source.check`."""
+        """See ``Source.check``."""
         parse(text)
         return []
 
     def batch(self, texts: Sequence[str]) -> MoleculeBatch:
-        """See `Source.batch`."""
+        """See ``Source.batch``."""
         return Molecules.read(texts).batch(range(len(texts)))
 
-    def table(self, texts: Iterable[str], folder: Path, console: Console | None = None) -> Encoded:
-        """See `Source.table`."""
+    def table(self, texts: Iterable[str], folder: Path, console: "Console | None" = None) -> Encoded:
+        """See ``Source.table``."""
         return Molecules.read(list(texts), workers=None, console=console)
 
     def make_encoder(self) -> nn.Module:
-        """See `Source.make_encoder`."""
+        """See ``Source.make_encoder``."""
         return MoleculeEncoder(self.encoder, self.readout)
 
     def labels(self, text: str) -> tuple[list[str], slice]:
-        """The tokens that write the atoms."""
+        """Return the tokens that write the atoms."""
         tokens = split(text)
         return [token for token, atom in zip(tokens, atoms_of_tokens(tokens), strict=True) if atom >= 0], slice(None)
 
     def state(self) -> dict[str, Any]:
-        """See `Source.state`."""
+        """See ``Source.state``."""
         return {}
 
 
@@ -157,8 +155,8 @@ class Rewritten:
     def __len__(self) -> int:
         return len(self.corpus)
 
-    def for_epoch(self, number: int) -> Rewritten:
-        """The writings of a training epoch."""
+    def for_epoch(self, number: int) -> "Rewritten":
+        """Return the writings of a training epoch."""
         return replace(self, epoch=number)
 
     @property
@@ -167,7 +165,7 @@ class Rewritten:
         return self.corpus.sizes
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> TokenBatch:
-        """The given rows, written anew."""
+        """Return the given rows, written anew."""
         given = self.corpus.batch(rows).tokens.tolist()
         return pad([self._written(int(row), tokens) for row, tokens in zip(rows, given, strict=True)])
 
@@ -182,7 +180,7 @@ class Rewritten:
 
 
 def reads_graphs(model: dict[str, Any], direction: Direction) -> bool:
-    """Whether the sources of a `model` node are molecule graphs.
+    """Return whether the sources of a ``model`` node are molecule graphs.
 
     Raises:
         ValueError: if they are, and the direction has none.
@@ -193,11 +191,11 @@ def reads_graphs(model: dict[str, Any], direction: Direction) -> bool:
 
 
 def restore_source(model: dict[str, Any], state: dict[str, Any], longest: int) -> Source:
-    """The source of a trained translator.
+    """Return the source of a trained translator.
 
     Args:
-        model: configuration node; with `encoder`, molecules are read as graphs.
-        state: what `Source.state` gave.
+        model: configuration node; with ``encoder``, molecules are read as graphs.
+        state: what ``Source.state`` gave.
         longest: tokens at most.
     """
     if "encoder" in model:

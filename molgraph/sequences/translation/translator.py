@@ -3,8 +3,6 @@
 run folder -> Translator -> beam -> candidates of each source, attention map
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +45,8 @@ class Translator:
     """Tokens or atoms of the largest source of the training part; 0 if that is not known."""
 
     @classmethod
-    def load(cls, run: Path, device: str = "auto") -> Translator:
-        """Loads the best weights of a run.
+    def load(cls, run: Path, device: str = "auto") -> "Translator":
+        """Load the best weights of a run.
 
         Raises:
             ValueError: if it is no run of a translator.
@@ -67,10 +65,10 @@ class Translator:
         return cls(encoder, decoder, source, target, Direction.named(state["direction"]), longest, state["largest"])
 
     def translate(self, sources: Sequence[str], beam: int = 5, batch_size: int = 64) -> list[list[tuple[str, float]]]:
-        """Candidates of each source, the best first, with their log-probabilities.
+        """Return candidates of each source, the best first, with their log-probabilities.
 
         Args:
-            sources: cleaned texts, see `read_source`.
+            sources: cleaned texts, see ``read_source``.
             beam: candidates; 1 is greedy.
             batch_size: sources at a time; halved when memory runs out.
 
@@ -94,7 +92,7 @@ class Translator:
         return [[(self.target.decode(h.tokens), h.log_prob) for h in hypotheses] for hypotheses in found]
 
     def read_source(self, text: str) -> tuple[str, list[str]]:
-        """A source in the form that the model learned from, and what is to be said about it.
+        """Return a source in the form that the model learned from, and what is to be said about it.
 
         Raises:
             ValueError: if it is empty, too long or no molecule where one is needed.
@@ -113,7 +111,7 @@ class Translator:
         return text, notes
 
     def attention(self, source: str, target: str) -> torch.Tensor:
-        """How much each written token looked at each token or atom of the source [T, S], without `<bos>` and `<eos>`.
+        """Return how much each written token looked at each token or atom of the source [T, S].
 
         Raises:
             ValueError: if the decoder has no attention.
@@ -127,13 +125,13 @@ class Translator:
 
 
 def make_target(shape: Shape, tokens: int, encoder: nn.Module, longest: int) -> Decoder:
-    """The decoder behind an encoder, for a vocabulary of that size; a linear attention serves the encoder alone."""
+    """Return the decoder behind an encoder, for so many tokens; a linear attention serves the encoder alone."""
     causal = shape if isinstance(shape, RecurrentShape) else replace(shape, attention="full")
     return make_decoder(causal, tokens, int(encoder.width), 0, longest)  # type: ignore[arg-type]
 
 
 def draw_example(translator: Translator, source: str, path: Path) -> bool:
-    """Draws what each token of the best translation looked at; False if the decoder has no attention to draw."""
+    """Draw what each token of the best translation looked at; False if the decoder has no attention to draw."""
     ((best, _), *_), *_ = translator.translate([source], 1)
     if not best:
         return False

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import yaml
 from rdkit import Chem
 
 from molgraph.molecules.explain import depict, write_explanations
@@ -16,7 +15,7 @@ from molgraph.molecules.models.fingerprints import MORGAN_BITS
 from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.molecules.models.trees import RandomForest
 from molgraph.nn.graph import Features
-from molgraph.training.config import CONF
+from tests.choices import choice
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 ATTENTIVE = ("gat", "gatv2", "attentive_fp")
@@ -24,7 +23,7 @@ ATTENTIVE = ("gat", "gatv2", "attentive_fp")
 
 def build(name, **changes):
     torch.manual_seed(0)
-    options = yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text()) | changes
+    options = choice("model", name) | changes
     options.pop("_target_")
     options["encoder"] |= {"hidden": 16, "layers": 2}
     return GraphPredictor.build([ASPIRIN, "CCO"], 2, **options).eval()

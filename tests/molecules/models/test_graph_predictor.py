@@ -1,21 +1,20 @@
 import copy
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.molecules.reading.smiles import Standardization
 from molgraph.training.config import CONF
+from tests.choices import choice
 from tests.contract import SMILES, MoleculeModelContract, outputs_of
 
 GRAPH_MODELS = {
     path.stem: options
-    for path in sorted((Path(CONF) / "model").glob("*.yaml"))
-    if (options := yaml.safe_load(path.read_text())).pop("_target_", "").endswith(".GraphPredictor")
+    for path in sorted((CONF / "model").glob("*.yaml"))
+    if (options := choice("model", path.stem)).pop("_target_", "").endswith(".GraphPredictor")
 }
 SMALL = {"hidden": 24}
 READOUTS, NORMALIZATIONS = ("sum", "mean", "attention", "recurrent_attention", "pma"), ("batch", "layer", "none")

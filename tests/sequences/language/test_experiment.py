@@ -13,7 +13,7 @@ from molgraph.sequences.layers.architecture import make_decoder, make_shape
 from molgraph.sequences.text.batch import pad
 from molgraph.training.run import resume, train
 
-GRU = {"cell": "gru", "width": 48, "layers": 1}
+GRU = {"cell": "gru", "width": 48, "layers": 1, "dropout": 0.0}
 TRANSFORMER = {"width": 32, "layers": 2, "heads": 4, "feed_forward": 64, "dropout": 0.0}
 QUIET = Console(quiet=True)
 

@@ -128,7 +128,7 @@ def test_steps_beyond_the_cache_are_refused():
 
 @pytest.mark.parametrize("kind", ["additive", "dot"])
 def test_in_autocast_the_states_of_the_source_are_cast_once_and_not_at_every_step(kind):
-    decoder, memory, copies = make(RecurrentShape("gru", 16, 1, attention=kind), WIDTH), a_memory(), set()
+    decoder, memory, copies = make(RecurrentShape("gru", 16, 1, 0.0, attention=kind), WIDTH), a_memory(), set()
 
     def keep(tensor):
         if tensor.shape == memory.states.shape:

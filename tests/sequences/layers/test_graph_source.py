@@ -19,7 +19,7 @@ from molgraph.sequences.translation.translator import Translator, make_target
 from molgraph.training.run import train
 from tests.contract import SMILES
 
-GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot"}
+GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot", "dropout": 0.0}
 SHAPES = [GRU, GRU | {"attention": "none", "cell": "lstm"}, {"width": 32, "layers": 1, "heads": 4, "dropout": 0.0}]
 ENCODERS = ["GCN", "GAT", "GATv2", "GINE", "AttentiveFP", "DMPNN"]
 VOCABULARY = Vocabulary.build(SMILES)

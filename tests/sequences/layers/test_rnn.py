@@ -25,7 +25,7 @@ ROWS = [[1, 5, 6, 7, 8, 2], [1, 5, 2], [1, 9, 9, 4, 2]]
 @pytest.mark.parametrize("both_ways", [True, False])
 def test_padding_never_changes_a_result(cell, both_ways):
     torch.manual_seed(0)
-    encoder = RecurrentEncoder(RecurrentShape(cell, 8, 2, both_ways=both_ways), 10).eval()
+    encoder = RecurrentEncoder(RecurrentShape(cell, 8, 2, 0.0, both_ways=both_ways), 10).eval()
     together = encoder(pad(ROWS))
     for row, numbers in enumerate(ROWS):
         alone = encoder(pad([numbers]))
@@ -36,7 +36,7 @@ def test_padding_never_changes_a_result(cell, both_ways):
 def test_two_layers_in_both_directions_equal_pytorchs_packed_module():
     torch.manual_seed(0)
     stack, reference = (
-        RecurrentStack(RecurrentShape("gru", 8, 2), 5),
+        RecurrentStack(RecurrentShape("gru", 8, 2, 0.0), 5),
         nn.GRU(5, 8, 2, bidirectional=True, batch_first=True),
     )
     for layer in range(2):
@@ -59,7 +59,7 @@ def test_reversing_twice_gives_the_rows_back_and_leaves_the_padding():
 
 
 def test_a_gradient_reaches_every_parameter():
-    encoder = RecurrentEncoder(RecurrentShape("lstm_peephole", 8, 2), 10)
+    encoder = RecurrentEncoder(RecurrentShape("lstm_peephole", 8, 2, 0.0), 10)
     encoder(pad(ROWS)).states.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
 
@@ -100,7 +100,7 @@ def test_the_gradient_reaches_back_by_the_kind_of_cell():
     rows = {}
     for cell in ("rnn", "lstm"):
         torch.manual_seed(0)
-        encoder = RecurrentEncoder(RecurrentShape(cell, 8, 1, both_ways=False), 10)
+        encoder = RecurrentEncoder(RecurrentShape(cell, 8, 1, 0.0, both_ways=False), 10)
         with torch.no_grad():
             encoder.stack.forwards[0].weights.weight_hh_l0.mul_(0.5)
         rows[cell] = gradients_back(encoder, TokenBatch(torch.randint(4, 10, (3, 30)), torch.full((3,), 30)))
@@ -112,7 +112,7 @@ def test_the_gradient_reaches_back_by_the_kind_of_cell():
 def test_training_writes_them_to_the_metrics(tmp_path):
     lines = "\n".join(f"{'C' * length}O,{length}" for length in range(1, 41))
     (tmp_path / "chains.csv").write_text("smiles,y\n" + lines + "\n")
-    shape = {"cell": "rnn", "width": 8, "layers": 1}
+    shape = {"cell": "rnn", "width": 8, "layers": 1, "dropout": 0.0}
     config = {
         "data": {"path": str(tmp_path / "chains.csv"), "targets": ["y"], "workers": 0},
         "model": {"_target_": "molgraph.sequences.property.sequence_predictor.SequencePredictor", "shape": shape},

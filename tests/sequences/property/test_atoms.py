@@ -9,7 +9,7 @@ from molgraph.training.run import train
 
 QUIET = Console(quiet=True)
 DATA = {"name": "moses_fragments", "val": 0.05, "test": 0.05, "limit": 1500}
-GRU = {"cell": "gru", "width": 48, "layers": 1}
+GRU = {"cell": "gru", "width": 48, "layers": 1, "dropout": 0.0}
 
 
 def test_a_sequence_model_learns_a_value_for_each_atom(tmp_path):

@@ -9,7 +9,7 @@ from molgraph.sequences.property.attribution import rollout
 from molgraph.sequences.property.sequence_predictor import SequencePredictor
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
-GRU = {"cell": "gru", "width": 12, "layers": 1}
+GRU = {"cell": "gru", "width": 12, "layers": 1, "dropout": 0.0}
 TRANSFORMER = {"width": 16, "layers": 3, "heads": 4, "feed_forward": 32}
 
 

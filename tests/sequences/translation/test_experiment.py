@@ -17,7 +17,7 @@ from molgraph.sequences.translation.sources import Rewritten, TextSource
 from molgraph.sequences.translation.translator import Translator
 from molgraph.training.run import train
 
-GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot"}
+GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot", "dropout": 0.0}
 TRANSFORMER = {"width": 32, "layers": 1, "heads": 4, "feed_forward": 64, "dropout": 0.0}
 QUIET = Console(quiet=True)
 
@@ -186,7 +186,7 @@ def test_attention_copies_what_one_summary_vector_cannot(tmp_path):
     path.write_text("reactants,product\n" + "".join(f"{text},{text[::-1]}\n" for text in texts))
     accuracy = {}
     for attention in ("none", "dot"):
-        shape = {"cell": "gru", "width": 48, "layers": 1, "attention": attention}
+        shape = {"cell": "gru", "width": 48, "layers": 1, "attention": attention, "dropout": 0.0}
         values = config({"path": str(path), "columns": ["reactants", "product"]}, shape, "reactants_to_product", 200)
         values["data"]["limit"] = None
         train(values, tmp_path / attention, QUIET)

@@ -11,14 +11,14 @@ from rich.console import Console
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.comparison.budget import match
 from molgraph.training.comparison.runs import compare
-from molgraph.training.config import CONF
 from molgraph.training.run import resume, train
+from tests.choices import choice
 
 CARBONS = ["C" * length + end for length in range(1, 13) for end in ("", "O", "N", "Cl", "C(=O)O", "c1ccccc1")]
 
 
 def model(name):
-    return yaml.safe_load((CONF / "model" / f"{name}.yaml").read_text())
+    return choice("model", name)
 
 
 @pytest.fixture
