@@ -8,9 +8,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from molgraph.molecules.experiment import DataConfig
 from molgraph.molecules.reading.catalog import DATA_SETS
 from molgraph.molecules.reading.smiles import Standardization
+from molgraph.molecules.settings import DataConfig
 from molgraph.particles.learning.settings import SpaceConfig, WindowConfig
 from molgraph.sequences.layers.architecture import make_shape
 from molgraph.sequences.property.texts import Reading

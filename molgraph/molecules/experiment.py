@@ -1,101 +1,24 @@
 """Training a property: ``data + model -> checked table -> split -> task -> fit -> results on the test part``."""
 
-from dataclasses import dataclass, field
+import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
 from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
 from molgraph.molecules.models.baselines import Baseline
 from molgraph.molecules.reading import splits
-from molgraph.molecules.reading.smiles import Standardization
-from molgraph.molecules.reading.table import MoleculeTable, Source, read_table
+from molgraph.molecules.reading.table import MoleculeTable, read_table
 from molgraph.molecules.report import PropertyReport
+from molgraph.molecules.settings import DataConfig, make_split
+from molgraph.molecules.tasks import check_targets, make_task, mean_prediction, number_of_outputs, statistics
 from molgraph.training.config import check_keys, locate
 from molgraph.training.experiment import Experiment
-from molgraph.training.supervised import Classification, MultiClass, Regression, Supervised
+from molgraph.training.supervised import Regression, Supervised
 from molgraph.training.trainer import Trainer
-
-
-@dataclass
-class DataConfig:
-    """The keys of ``data=`` for molecules.
-
-    Attributes:
-        name: a named set (``molgraph data`` lists them), or null for ``path``.
-        path: a CSV file of one's own.
-        smiles_column: column with the molecules.
-        targets: columns to predict; empty takes all targets of a named set.
-        kind: ``auto``, ``regression``, ``classification`` or ``multiclass``.
-        delimiter: what separates the cells.
-        split: ``random``, ``scaffold``, ``kfold``, ``column`` or ``file``.
-        split_column: column with train, val or test, for ``split=column``.
-        split_file: ``split.csv`` of another run, for ``split=file``.
-        split_seed: repeats a random or k-fold split.
-        fractions: shares of train, val and test.
-        folds: number of folds, for ``split=kfold``.
-        fold: the fold that tests.
-        on_error: ``raise`` or ``skip`` rows that cannot be used.
-        hydrogens: write hydrogens as atoms.
-        salts: ``keep`` or ``largest`` (drop counter-ions).
-        stereo: keep stereochemistry.
-        batch_size: molecules in a batch.
-        workers: processes for reading molecules (null: one for each core).
-    """
-
-    name: str | None = None
-    path: str | None = None
-    smiles_column: str = "smiles"
-    targets: list[str] = field(default_factory=list)
-    kind: str = "auto"
-    delimiter: str = ","
-    split: str = "random"
-    split_column: str | None = None
-    split_file: str | None = None
-    split_seed: int = 0
-    fractions: list[float] = field(default_factory=lambda: [0.8, 0.1, 0.1])
-    folds: int = 5
-    fold: int = 0
-    on_error: str = "raise"
-    hydrogens: bool = False
-    salts: str = "keep"
-    stereo: bool = True
-    batch_size: int = 64
-    workers: int | None = None
-
-    def source(self) -> Source:
-        """Return where the table lies."""
-        return Source(self.name, self.path, self.smiles_column, tuple(self.targets), self.kind, self.delimiter)
-
-    def standardization(self) -> Standardization:
-        """Return what is done to each molecule."""
-        return Standardization(self.hydrogens, self.salts, self.stereo)
-
-
-def make_split(config: DataConfig, table: MoleculeTable, canonical: list[str]) -> splits.Split:
-    """Return the split that the configuration asks for.
-
-    Raises:
-        ValueError: unknown kind of split, or one that does not fit the table.
-    """
-    if config.split == "random":
-        return splits.random_split(canonical, config.fractions, config.split_seed)
-    if config.split == "scaffold":
-        return splits.scaffold_split(canonical, config.fractions)
-    if config.split == "kfold":
-        return splits.kfold_split(canonical, config.folds, config.fold, config.split_seed)
-    if config.split == "column":
-        if not config.split_column:
-            raise ValueError("data.split=column needs data.split_column=NAME, a column with train, val and test")
-        return splits.column_split(table.column(config.split_column))
-    if config.split == "file":
-        return splits.file_split(Path(config.split_file or ""), table.smiles)
-    raise ValueError(f"data.split={config.split!r} is unknown; use random, scaffold, kfold, column or file")
 
 
 class PropertyExperiment(Experiment):
@@ -127,17 +50,33 @@ class PropertyExperiment(Experiment):
                 "this data set is not a table of molecules; choose data=aqsoldb, data=csv, ... or another task"
             )
         self.config, self.console, self.balance = DataConfig(**check_keys("data", DataConfig, data)), console, balance
-        self.model_config = model
-        self.table, self.canonical = self._read(folder)
+        self.model_config, self.seed, self.folder = model, seed, folder
+        predictor_class(model)
+
+    def prepare(self) -> Self:
+        """Read and split the table, build the model, and encode the molecules as it reads them."""
+        self.table, self.canonical = self._read(self.folder)
         self.split = make_split(self.config, self.table, self.canonical)
-        self.split_hash = self.split.save(folder / "split.csv", self.table.smiles)
+        self.split_hash = self.split.save(self.folder / "split.csv", self.table.smiles)
         self._describe()
-        self.task = self._build_task()
-        encoded = self.model.encode(self.table.smiles, self.config.workers, console)
+        check_targets(self.table, self.split.train)
+        self.statistics = statistics(self.table, self.split.train, self.balance)
+        self.model = self.build_model(self.model_config)
+        names = [target.name for target in self.table.targets]
+        self.task = make_task(self.model, names, self.table.kind, self.statistics)
+        encoded = self.model.encode(self.table.smiles, self.config.workers, self.console)
         size = self.config.batch_size
-        self.train = PropertyBatches(encoded, self.table.values, self.split.train, size, seed, shuffle=True)
+        self.train = PropertyBatches(encoded, self.table.values, self.split.train, size, self.seed, shuffle=True)
         self.val = PropertyBatches(encoded, self.table.values, self.split.val, 2 * size)
         self.test = PropertyBatches(encoded, self.table.values, self.split.test, 2 * size)
+        return self
+
+    def build_model(self, model: dict[str, Any]) -> Any:
+        """Return the untrained predictor that a configuration node describes, for the prepared table."""
+        options = {key: value for key, value in model.items() if key != "_target_"}
+        smiles = [self.table.smiles[index] for index in self.split.train]
+        outputs, standardization = number_of_outputs(self.table), self.config.standardization()
+        return predictor_class(model).build(smiles, outputs, standardization=standardization, **options)
 
     def _read(self, folder: Path) -> tuple[MoleculeTable, list[str]]:
         # The rows that a published set is known to have wrong do not stop it: they are skipped, and said.
@@ -174,45 +113,6 @@ class PropertyExperiment(Experiment):
                 highlight=False,
             )
 
-    def _build_task(self) -> Supervised:
-        train = self.split.train
-        for target, values in zip(self.table.targets, self.table.values[train].T, strict=True):
-            if np.isnan(values).all():
-                raise ValueError(f"the training part has no value of {target.name}; leave it out of data.targets")
-        outputs = sum(map(len, self.table.classes)) if self.table.kind == "multiclass" else len(self.table.targets)
-        if "_target_" not in self.model_config:
-            raise ValueError(
-                f"this model ({', '.join(self.model_config)}) predicts no property; it is for task=translate"
-            )
-        predictor = locate(self.model_config["_target_"])
-        options = {key: value for key, value in self.model_config.items() if key != "_target_"}
-        smiles = [self.table.smiles[index] for index in train]
-        self.model = predictor.build(smiles, outputs, standardization=self.config.standardization(), **options)
-        self.outputs = outputs
-        names = [target.name for target in self.table.targets]
-        return make_task(self.model, names, self.table.kind, self.statistics(train))
-
-    def statistics(self, train: NDArray[np.int64]) -> dict[str, Any]:
-        """Return what the task needs to know of the training targets, as plain values."""
-        values = self.table.values[train]
-        if self.table.kind == "regression":
-            return {"mean": np.nanmean(values, 0).tolist(), "std": np.nanstd(values, 0).tolist()}
-        if self.table.kind == "classification":
-            positive, negative = (values == 1).sum(0), (values == 0).sum(0)
-            weights = negative / np.maximum(positive, 1) if self.balance else np.ones(values.shape[1])
-            return {"positive_weight": weights.tolist()}
-        counts = self._class_counts(train)
-        weights = [
-            count.sum() / (len(count) * np.maximum(count, 1)) if self.balance else np.ones(len(count))
-            for count in counts
-        ]
-        return {"classes": [len(count) for count in counts], "class_weight": np.concatenate(weights).tolist()}
-
-    def _class_counts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Return how often each class of each target occurs."""
-        columns = zip(self.table.values[rows].T, self.table.classes, strict=True)
-        return [np.bincount(column[~np.isnan(column)].astype(int), minlength=len(labels)) for column, labels in columns]
-
     def fit(self, trainer: Trainer) -> None:
         """Train by gradient steps, or fit a baseline in one go."""
         if not isinstance(self.model, Baseline):
@@ -229,8 +129,8 @@ class PropertyExperiment(Experiment):
             "kind": self.table.kind,
             "targets": [{"name": target.name, "unit": target.unit} for target in self.table.targets],
             "classes": self.table.classes,
-            "outputs": self.outputs,
-            "statistics": self.statistics(self.split.train),
+            "outputs": number_of_outputs(self.table),
+            "statistics": self.statistics,
             "model": self.model.state(),
             "split": self.split_hash,
         }
@@ -241,7 +141,7 @@ class PropertyExperiment(Experiment):
         return report.write(
             folder,
             parts={"val": self.val, "test": self.test},
-            baseline=self._mean_prediction(),
+            baseline=mean_prediction(self.table, self.split.train),
             rows=([*self.table.header], [self.table.rows[index] for index in self.split.test]),
             extra={
                 "split": self.split_hash,
@@ -251,35 +151,20 @@ class PropertyExperiment(Experiment):
             },
         )
 
-    def _mean_prediction(self) -> torch.Tensor:
-        """Return what a model that ignores the molecule would say ``[outputs]``."""
-        values = self.table.values[self.split.train]
-        if self.table.kind != "multiclass":
-            return torch.tensor(np.nanmean(values, 0)).float()
-        counts = self._class_counts(self.split.train)
-        return torch.tensor(np.concatenate([count / count.sum() for count in counts])).float()
 
+def predictor_class(model: dict[str, Any]) -> Any:
+    """Return the class of the predictor that a ``model`` node names.
 
-def make_task(model: torch.nn.Module, names: list[str], kind: str, statistics: dict[str, Any]) -> Supervised:
-    """Return the task for one kind of target.
-
-    Args:
-        model: the predictor.
-        names: name of each target.
-        kind: ``regression``, ``classification`` or ``multiclass``.
-        statistics: from :meth:`PropertyExperiment.statistics`.
+    Raises:
+        ValueError: it names none, or one that does not exist.
     """
-    if kind == "regression":
-        return Regression(model, names, torch.tensor(statistics["mean"]), torch.tensor(statistics["std"]))
-    if kind == "classification":
-        return Classification(model, names, torch.tensor(statistics["positive_weight"]))
-    return MultiClass(model, names, statistics["classes"], torch.tensor(statistics["class_weight"]))
+    if "_target_" not in model:
+        raise ValueError(f"this model ({', '.join(model)}) predicts no property; it is for task=translate")
+    return locate(model["_target_"])
 
 
 def write_rejected(path: Path, table: MoleculeTable) -> None:
     """Write the rows that were left out, with reasons."""
-    import csv
-
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "smiles", "reason"])

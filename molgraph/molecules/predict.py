@@ -19,11 +19,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from molgraph.molecules.experiment import DataConfig, make_task
 from molgraph.molecules.models.attribution import Explanation
 from molgraph.molecules.reading.parallel import available_cores
 from molgraph.molecules.reading.table import check_delimiter, open_text, read_header, too_long
 from molgraph.molecules.report import prediction_cells, prediction_columns
+from molgraph.molecules.settings import DataConfig
+from molgraph.molecules.tasks import make_task
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
 from molgraph.training.hardware.allocator import keep_memory

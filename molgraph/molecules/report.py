@@ -60,7 +60,7 @@ class PropertyReport:
             self._sizes(folder, extra["molecules"]["train"]) | extra | {"predict_molecules_per_second": round(rate, 1)}
         )
         results["score"] = _mean([metrics[self.task.monitor] for metrics in results["val"].values()])
-        results["monitor"] = self.task.monitor
+        results |= self.task.judged_by
         (folder / "results.json").write_text(json.dumps(_defined(results), indent=2, allow_nan=False) + "\n")
         self._write_predictions(folder / "predictions.csv", predicted["test"][0], rows, extra.get("classes", []))
         plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")

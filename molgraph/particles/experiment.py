@@ -6,7 +6,7 @@ configuration -> SimulationExperiment -> report;  run folder -> load_simulator -
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -70,9 +70,12 @@ class SimulationExperiment(Experiment):
         windows: dict[str, Any] | None = None,
         space: dict[str, Any] | None = None,
     ) -> None:
-        self.console, self.source = console, instantiate(data)
+        self.console, self.source, self.model, self.seed = console, instantiate(data), model, seed
         self.windows, self.space = WindowConfig.of(windows or {}), SpaceConfig.of(space or {})
         checked_target(model, scale=None)  # a wrong word is told before minutes of simulation, not after
+
+    def prepare(self) -> Self:
+        """Simulate what is missing, check it, find radius and noise, and draw windows."""
         self.data: ParticleSet = self.source.ensure()
         self.metadata = self.data.metadata
         self.trajectories = {split: self.data.trajectories(split) for split in ("train", "valid", "test")}
@@ -82,12 +85,12 @@ class SimulationExperiment(Experiment):
         seen = [trajectory.positions for trajectory in self.trajectories["train"]]
         relative = relative_motion(seen, self.radius, self.metadata.box)
         self.scale = Scale.of(self.metadata, self.radius, self.space.history, noise, types, relative)
-        self.task = SimulationTask(instantiate(model, scale=self.scale), noise, self.windows.through_time)
+        self.task = SimulationTask(self.build_model(self.model), noise, self.windows.through_time)
         self.train = TrainingWindows(
             self._frames("train"),
             self.windows.batch_size,
             self.windows.steps_per_epoch,
-            seed,
+            self.seed,
             self.windows.reflect,
             self.windows.unrolls,
             self.windows.unroll_from,
@@ -96,6 +99,12 @@ class SimulationExperiment(Experiment):
         self.val = ValidationWindows(
             self._frames("valid"), self.windows.validation_steps, self.windows.validation_starts
         )
+
+        return self
+
+    def build_model(self, model: dict[str, Any]) -> Simulator:
+        """Return the untrained simulator that a configuration node describes, for the prepared set."""
+        return instantiate(model, scale=self.scale)
 
     def noise(self) -> float:
         """Return the spread of the velocity noise in length per frame."""
@@ -118,13 +127,14 @@ class SimulationExperiment(Experiment):
             base = evaluate(FreeFlight(self.scale), frames).metrics
         device = str(next(simulator.buffers()).device)
         solver = self.source.milliseconds(device) if isinstance(self.source, SimulatedSet) else None
-        results = {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": solver}
+        judged = {"score": found.metrics["mse_all"], "monitor": "mse_all", "mode": "min"}
+        results = judged | {"model": found.metrics, "free_flight": base, "solver_ms_per_frame": solver}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         self._pictures(folder, found, frames.trajectories[0])
         self.console.print(results_table(found.metrics, base))
         if solver is not None:
             self.console.print(speed(found.metrics["ms_per_step"], solver), highlight=False)
-        return results | {"score": found.metrics["mse_all"]}
+        return results
 
     def _frames(self, split: str, dtype: torch.dtype = torch.float32) -> Frames:
         return Frames(self.trajectories[split], self.metadata, self.scale, dtype)

@@ -1,8 +1,10 @@
-"""What a room hands to the trainer: ``config -> Experiment(task, train, val) -> fit -> report``."""
+"""What a room hands to the trainer: ``config -> Experiment -> prepare -> fit -> report``."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from torch import nn
 
 from molgraph.training.task import Batches, Task
 
@@ -14,7 +16,8 @@ class Experiment(ABC):
     """Data, model and task of one run, built from its configuration.
 
     The ``_target_`` of ``conf/task/*.yaml`` names a subclass; its constructor receives ``data`` and ``model`` (the
-    configuration nodes), ``seed``, ``folder`` (the run folder) and the other keys of that file.
+    configuration nodes), ``seed``, ``folder`` (the run folder) and the other keys of that file. It checks what it is
+    given and reads nothing; :meth:`prepare` does the work.
 
     Attributes:
         task: the model with its loss and metrics.
@@ -25,6 +28,14 @@ class Experiment(ABC):
     task: Task
     train: Batches
     val: Batches
+
+    @abstractmethod
+    def prepare(self) -> Self:
+        """Read the data, build the model and make the batches: sets ``task``, ``train`` and ``val``; returns itself."""
+
+    @abstractmethod
+    def build_model(self, model: dict[str, Any]) -> nn.Module:
+        """Return the untrained model that a ``model`` node describes, for the prepared data; reads nothing."""
 
     def fit(self, trainer: "Trainer") -> None:
         """Train ``self.task``; a model without gradient steps overrides this."""

@@ -56,7 +56,7 @@ def _fit(
         seed=config["seed"],
         folder=aside,
         console=console,
-    )
+    ).prepare()
     loggers = _loggers(config, folder) if world.leads else []
     trainer = Trainer(settings, folder, config, loggers, console, world=world)
     experiment.fit(trainer)

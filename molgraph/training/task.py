@@ -42,6 +42,11 @@ class Task(nn.Module, ABC):
     monitor: str = "loss"
     mode: str = "min"
 
+    @property
+    def judged_by(self) -> dict[str, str]:
+        """What ``results.json`` says of the score: ``monitor`` and ``mode``."""
+        return {"monitor": self.monitor, "mode": self.mode}
+
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
         """Return the mean loss of one batch, a scalar with gradient."""

@@ -16,9 +16,9 @@ import torch
 import yaml
 from rdkit import Chem
 
-from molgraph.molecules.experiment import make_task
 from molgraph.molecules.graphs.features import ATOM_FEATURES, BOND_FEATURES, BOND_WIDTH
 from molgraph.molecules.models.graph_predictor import GraphPredictor
+from molgraph.molecules.tasks import make_task
 from molgraph.training.checkpoint import save_checkpoint
 from tests.benchmarks import peers
 from tests.benchmarks.measure import Row, quartiles

@@ -131,7 +131,9 @@ def test_wrong_words_are_told_before_anything_is_simulated(monkeypatch, tmp_path
 def test_the_noise_is_a_fraction_of_the_velocity_spread(folder, tmp_path):
     config = configuration(folder)
     arguments = {k: v for k, v in config["task"].items() if k != "_target_"} | {"space": {"noise": 0.25}}
-    experiment = SimulationExperiment(config["data"], config["model"], 0, tmp_path, Console(quiet=True), **arguments)
+    experiment = SimulationExperiment(
+        config["data"], config["model"], 0, tmp_path, Console(quiet=True), **arguments
+    ).prepare()
     spread = np.sqrt(np.mean(np.square(experiment.metadata.statistics["vel_std"])))
     assert experiment.task.noise == pytest.approx(0.25 * spread)
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -127,26 +127,35 @@ class LanguageExperiment(Experiment):
         self.console, self.seed, self.samples = console or Console(), seed, samples
         self.names, self.model, self.longest = list(conditions), model, int(model.get("longest", 512))
         self.notation = model.get("notation", "smiles")
-        shape = decoder_shape(model)
+        decoder_shape(model)  # a model that cannot write is told before anything is read
         if "encoder" in model:
             raise ValueError(
                 "a language model has no source, and this model has an encoder; use model=gru, or translate"
             )
+        self.data, self.batch_size = data, batch_size
+
+    def prepare(self) -> Self:
+        """Read the texts, make vocabulary, conditions, batches and model."""
         columns = [name for name in self.names if name not in PROPERTIES]
-        first = (data.get("columns") or ["smiles"])[0]
-        self.texts = open_texts(data, (first, *columns))
+        first = (self.data.get("columns") or ["smiles"])[0]
+        self.texts = open_texts(self.data, (first, *columns))
         self.vocabulary = Vocabulary.build(self._texts("train"), self.notation)
         self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
         self.conditions: list[Condition] = []
         train, val = self._part("train"), self._part("val")
-        self.train = LanguageBatches(train[0], batch_size, train[1], seed)
-        self.val = LanguageBatches(val[0], 4 * batch_size, val[1], seed, shuffle=False)
+        self.train = LanguageBatches(train[0], self.batch_size, train[1], self.seed)
+        self.val = LanguageBatches(val[0], 4 * self.batch_size, val[1], self.seed, shuffle=False)
         if not len(train[0]) or not len(val[0]):
             raise ValueError(f"{self.texts.name} leaves {len(train[0])} rows to train on and {len(val[0])} to validate")
-        self.decoder = make_decoder(shape, len(self.vocabulary), 0, len(self.names), self.longest)
+        self.decoder = self.build_model(self.model)
         self.task = LanguageTask(self.decoder)
         sizes = f"{len(train[0]):,} molecules to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
         self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
+        return self
+
+    def build_model(self, model: dict[str, Any]) -> Decoder:
+        """Return the untrained decoder that a configuration node describes, for the prepared vocabulary."""
+        return make_decoder(decoder_shape(model), len(self.vocabulary), 0, len(self.names), self.longest)
 
     def _rows(self, part: str, left_out: LeftOut | None = None) -> Iterator[tuple[str, ...]]:
         """Yield rows that have a text which is not longer than the model reads."""
@@ -200,7 +209,7 @@ class LanguageExperiment(Experiment):
         with torch.no_grad():
             metrics = self.task.evaluate(batch.to(device) for batch in self.val.epoch(0))
         generator = Generator(self.decoder, self.vocabulary, tuple(self.conditions), self.longest, folder)
-        results = {"score": metrics[self.task.monitor], "validation": metrics}
+        results = {"score": metrics[self.task.monitor], **self.task.judged_by, "validation": metrics}
         results["generation"] = judge(generator, self.samples, self.seed, self.console)
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         return results

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -110,21 +110,31 @@ class AtomExperiment(Experiment):
         batch_size: int = 64,
     ) -> None:
         self.console, self.names = console or Console(), list(properties)
-        texts = open_texts(data)
+        self.data, self.model_config, self.batch_size, self.seed = data, model, batch_size, seed
+        if model.get("notation", "smiles") != "smiles":
+            raise ValueError(
+                f"atoms are found in SMILES tokens; model.notation={model['notation']} has none, use smiles"
+            )
+
+    def prepare(self) -> Self:
+        """Read the texts, compute the values of their atoms, make vocabulary, batches and model."""
+        texts = open_texts(self.data)
         parts = {part: self._readable([text for text, *_ in texts.rows(part)]) for part in ("train", "val", "test")}
         if not parts["train"] or not parts["val"]:
             raise ValueError(f"{texts.name} leaves no molecules to train on, or none to validate")
-        options = {key: value for key, value in model.items() if key not in ("_target_", "randomize", "average")}
-        if options.get("notation", "smiles") != "smiles":
-            raise ValueError(
-                f"atoms are found in SMILES tokens; model.notation={options['notation']} has none, use smiles"
-            )
-        self.model = AtomPredictor.build(parts["train"], len(self.names), **options)
-        self.train = self._batches(parts["train"], batch_size, seed)
-        self.val = self._batches(parts["val"], 4 * batch_size, None)
-        self.test = self._batches(parts["test"], 4 * batch_size, None) if parts["test"] else self.val
+        self.known = parts["train"]
+        self.model = self.build_model(self.model_config)
+        self.train = self._batches(parts["train"], self.batch_size, self.seed)
+        self.val = self._batches(parts["val"], 4 * self.batch_size, None)
+        self.test = self._batches(parts["test"], 4 * self.batch_size, None) if parts["test"] else self.val
         atoms = torch.from_numpy(np.concatenate(self.train.values)).float()
         self.task = AtomTask(self.model, self.names, atoms.mean(0), atoms.std(0))
+        return self
+
+    def build_model(self, model: dict[str, Any]) -> AtomPredictor:
+        """Return the untrained predictor that a configuration node describes, for the tokens of the training part."""
+        options = {key: value for key, value in model.items() if key not in ("_target_", "randomize", "average")}
+        return AtomPredictor.build(self.known, len(self.names), **options)
 
     def _readable(self, texts: list[str]) -> list[str]:
         canonical = canonicalize_all(texts, workers=None)
@@ -153,7 +163,7 @@ class AtomExperiment(Experiment):
                 part: self.task.evaluate(batch.to(device) for batch in batches.epoch(0))
                 for part, batches in (("validation", self.val), ("test", self.test))
             }
-        results = {"score": scores["validation"][self.task.monitor], **scores}
+        results = {"score": scores["validation"][self.task.monitor], **self.task.judged_by, **scores}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         table = Table(title="values of atoms", title_justify="left")
         table.add_column("metric")

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -90,22 +90,31 @@ class TranslationExperiment(Experiment):
     ) -> None:
         self.console, self.seed, self.direction = console or Console(), seed, Direction.named(direction)
         self.beam, self.scored = (report or {}).get("beam", 5), (report or {}).get("pairs", 500)
-        self.model, self.longest = model, int(model.get("longest", 512))
+        self.model, self.longest, self.batch_size = model, int(model.get("longest", 512)), batch_size
         self.reads_graphs = reads_graphs(model, self.direction)
-        shape = decoder_shape(model)
-        self.texts = open_texts(data, self.direction.columns(data.get("columns")))
+        decoder_shape(model)  # a model that cannot write is told before anything is read
+        self.data = data
+
+    def prepare(self) -> Self:
+        """Read the pairs, make vocabularies, batches and model."""
+        self.texts = open_texts(self.data, self.direction.columns(self.data.get("columns")))
         self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
         train, val = self._keep("train"), self._keep("val")
         self.target = Vocabulary.build((target for _, target in kept_rows(train)), self._notation(source=False))
         self.source = self._make_source(train)
         self.largest = max(len(self.source.labels(source)[0]) for source, _ in kept_rows(train))
-        self.train = self._batches(train, batch_size)
-        self.val = replace(self._batches(val, 4 * batch_size), shuffle=False)
-        self.encoder = self.source.make_encoder()
-        self.decoder = make_target(shape, len(self.target), self.encoder, self.longest)
-        self.task = TranslationTask(self.encoder, self.decoder)
+        self.train = self._batches(train, self.batch_size)
+        self.val = replace(self._batches(val, 4 * self.batch_size), shuffle=False)
+        self.task = self.build_model(self.model)
+        self.encoder, self.decoder = self.task.encoder, self.task.decoder
         sizes = f"{len(self.train.targets):,} pairs to learn from, {len(self.val.targets):,} to validate"
         self.console.print(f"{self.texts.name}, {self.direction.name}: {sizes}", highlight=False)
+        return self
+
+    def build_model(self, model: dict[str, Any]) -> TranslationTask:
+        """Return the untrained encoder and decoder that a configuration node describes, for these vocabularies."""
+        encoder = restore_source(model, self.source.state(), self.longest).make_encoder()
+        return TranslationTask(encoder, make_target(decoder_shape(model), len(self.target), encoder, self.longest))
 
     def _notation(self, source: bool) -> Notation:
         return self.direction.notation(source, self.model.get("notation", "smiles"))
@@ -176,7 +185,7 @@ class TranslationExperiment(Experiment):
         candidates = [[text for text, _ in row] for row in translator.translate(sources, self.beam)]
         scores = translation_metrics(candidates, targets, self.direction.writes_smiles)
         scores |= {"beam": float(self.beam), "left_out": float(left_out)}
-        results = {"score": metrics[self.task.monitor], "validation": metrics, "test": scores}
+        results = {"score": metrics[self.task.monitor], **self.task.judged_by, "validation": metrics, "test": scores}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         draw_example(translator, sources[0], folder / "attention.png")
         show(results, self.direction.name, self.console)

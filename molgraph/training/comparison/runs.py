@@ -93,6 +93,11 @@ def auroc(truth: Floats, predicted: Floats) -> float:
 MEASURES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "auroc": auroc}
 
 
+def mode_of(results: dict[str, Any]) -> str:
+    """Return the better direction of the monitored metric, ``min`` or ``max``; runs before 0.2 do not say it."""
+    return results.get("mode") or ("min" if results.get("monitor") == "rmse" else "max")
+
+
 def _with_nan(node: dict[str, Any]) -> dict[str, Any]:
     """Read a metric that is not defined, which JSON writes as null."""
     return {key: math.nan if value is None else value for key, value in node.items()}
@@ -179,7 +184,7 @@ def compare(folders: Sequence[Path], seed: int = 0) -> tuple[str, list[Row]]:
         groups.setdefault(run.settings, []).append(run)
     draws = _draws(runs[0].truth, seed)
     sampled = {key: _sampled_metric(group, monitor, draws) for key, group in groups.items()}
-    sign = 1.0 if monitor == "rmse" else -1.0
+    sign = 1.0 if mode_of(runs[0].results) == "min" else -1.0
     order = sorted(groups, key=lambda key: sign * sampled[key][0])
     best = sampled[order[0]]
     return monitor, [_row(groups[key], sampled[key] - best) for key in order]

@@ -9,15 +9,17 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 import yaml
 from rich.console import Console
+from torch import nn
 
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.comparison.budget import Budget, match
 from molgraph.training.comparison.page import show, write
-from molgraph.training.comparison.runs import compare
+from molgraph.training.comparison.runs import compare, mode_of
 from molgraph.training.comparison.search import Settings, sampler
 from molgraph.training.config import check_keys, instantiate, value_at, with_values
 from molgraph.training.experiment import Experiment
@@ -96,6 +98,18 @@ class Study(Experiment):
             raise ValueError("a comparison needs task.candidates; this one has none")
         self.runs: list[Path] = []
         self.trials: list[Trial] = []
+        self.sized: Experiment | None = None
+
+    def prepare(self) -> Self:
+        """Leave the data to the runs: each prepares its own."""
+        return self
+
+    def build_model(self, model: dict[str, Any]) -> nn.Module:
+        """Return the untrained model of a candidate; the data are read once, for all of them."""
+        if self.sized is None:
+            with TemporaryDirectory() as folder:
+                self.sized = self._experiment(self._config(next(iter(self.candidates)), {}), Path(folder)).prepare()
+        return self.sized.build_model(model)
 
     def fit(self, trainer: Trainer) -> None:
         """Tune and train every candidate; what an earlier call has finished is not repeated."""
@@ -114,8 +128,9 @@ class Study(Experiment):
         paths = write(folder, monitor, rows, f"{self.data.get('name') or self.data.get('path')}: {budget}")
         self.console.print("written: " + ", ".join(map(str, paths)), highlight=False, soft_wrap=True)
         best = {label: self._best(label).score for label in self.candidates}
-        score = min(best.values()) if monitor == "rmse" else max(best.values())
-        results = {"score": score, "monitor": monitor, "validation": best}
+        mode = mode_of(json.loads((self.runs[0] / "results.json").read_text()))
+        score = min(best.values()) if mode == "min" else max(best.values())
+        results = {"score": score, "monitor": monitor, "mode": mode, "validation": best}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         return results
 
@@ -147,7 +162,7 @@ class Study(Experiment):
             folder = self._place(label, f"trial_{number}")
             width = self._width(label, candidate, with_values(config, settings))
             results = self._run(self._with(candidate, config, settings, width), folder)
-            better_is_smaller = 1.0 if results["monitor"] == "rmse" else -1.0
+            better_is_smaller = 1.0 if mode_of(results) == "min" else -1.0
             search.tell(settings, better_is_smaller * results["score"])
             trial = Trial(
                 label, number, settings, width, results["parameters"], results["score"], results["seconds"], str(folder)
@@ -158,8 +173,7 @@ class Study(Experiment):
 
     def _best(self, label: str) -> Trial:
         trials = [trial for trial in self.trials if trial.candidate == label]
-        monitor = json.loads((Path(trials[0].folder) / "results.json").read_text())["monitor"]
-        choose = min if monitor == "rmse" else max
+        choose = min if mode_of(json.loads((Path(trials[0].folder) / "results.json").read_text())) == "min" else max
         return choose(trials, key=lambda trial: trial.score)
 
     def _with(self, candidate: Candidate, config: dict[str, Any], settings: Settings, width: int) -> dict[str, Any]:
@@ -178,14 +192,18 @@ class Study(Experiment):
         except ValueError as error:
             raise ValueError(f"task.candidates.{label}: {error}") from error
 
-    def _parameters(self, config: dict[str, Any]) -> int:
-        folder = self.folder / "sizing"
-        folder.mkdir(exist_ok=True)
-        experiment: Experiment = instantiate(
-            config["task"], data=config["data"], model=config["model"], seed=0, folder=folder, console=QUIET
+    def _experiment(self, config: dict[str, Any], folder: Path) -> Experiment:
+        return instantiate(
+            config["task"],
+            data=config["data"],
+            model=config["model"],
+            seed=config["seed"],
+            folder=folder,
+            console=QUIET,
         )
-        shutil.rmtree(folder)
-        return sum(p.numel() for p in experiment.task.parameters() if p.requires_grad)
+
+    def _parameters(self, config: dict[str, Any]) -> int:
+        return sum(p.numel() for p in self.build_model(config["model"]).parameters() if p.requires_grad)
 
     def _place(self, label: str, name: str) -> Path:
         return self.folder / f"{label}_{name}".replace(" ", "_")
@@ -202,14 +220,7 @@ class Study(Experiment):
         folder.mkdir(exist_ok=True)
         config = with_values(yaml.safe_load((source / "config.yaml").read_text()), changes) | {"label": label}
         (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        experiment: Experiment = instantiate(
-            config["task"],
-            data=config["data"],
-            model=config["model"],
-            seed=config["seed"],
-            folder=folder,
-            console=QUIET,
-        )
+        experiment = self._experiment(config, folder).prepare()
         weights = load_checkpoint(source / "best.pt")
         experiment.task.load_state_dict(weights["task"])
         texts = {"config": yaml.safe_dump(config), "state": yaml.safe_dump(experiment.state(), sort_keys=False)}

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from molgraph.molecules.experiment import DataConfig, PropertyExperiment
+from molgraph.molecules.experiment import PropertyExperiment
 from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
 from molgraph.molecules.reading.catalog import DATA_SETS, SHIPPED, find
 from molgraph.molecules.reading.smiles import Standardization
 from molgraph.molecules.reading.table import Source, read_table
+from molgraph.molecules.settings import DataConfig
 
 QUIET = Console(quiet=True)
 
@@ -188,7 +189,7 @@ def small(tmp_path, **options):
 def experiment(tmp_path, **options):
     encoder = {"_target_": "molgraph.molecules.models.encoders.GCN", "hidden": 8}
     model = {"_target_": "molgraph.molecules.models.graph_predictor.GraphPredictor", "encoder": encoder}
-    return PropertyExperiment(small(tmp_path, **options), model, seed=0, folder=tmp_path, console=QUIET)
+    return PropertyExperiment(small(tmp_path, **options), model, seed=0, folder=tmp_path, console=QUIET).prepare()
 
 
 def test_rejected_rows_are_written_beside_the_run(tmp_path):

@@ -180,7 +180,7 @@ def test_a_column_of_the_file_can_be_a_condition(tmp_path):
     assert values[0, 0] == 1.5
     data = {"path": str(path), "columns": ["smiles"], "val": 0.2, "test": 0.1}
     model = {"shape": GRU, "longest": 32}
-    experiment = LanguageExperiment(data, model, 0, tmp_path, QUIET, 16, ["colour"])
+    experiment = LanguageExperiment(data, model, 0, tmp_path, QUIET, 16, ["colour"]).prepare()
     batch = next(experiment.train.epoch(0))
     assert batch.condition.shape == (16, 1)
     (condition,) = experiment.conditions
@@ -190,7 +190,7 @@ def test_a_column_of_the_file_can_be_a_condition(tmp_path):
 
 def test_a_corpus_without_validation_rows_is_refused(tmp_path):
     with pytest.raises(ValueError, match="to validate"):
-        LanguageExperiment({"name": "moses_fragments", "val": 0.0}, {"shape": GRU}, 0, tmp_path, QUIET)
+        LanguageExperiment({"name": "moses_fragments", "val": 0.0}, {"shape": GRU}, 0, tmp_path, QUIET).prepare()
 
 
 def test_what_a_training_leaves_out_is_said(tmp_path):
@@ -200,7 +200,7 @@ def test_what_a_training_leaves_out_is_said(tmp_path):
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
     values = config(GRU)["model"]
     data = {"path": str(path), "columns": ["smiles"], "val": 0.1, "test": 0.0}
-    experiment = LanguageExperiment(data, values, 0, tmp_path, console, conditions=["value"])
+    experiment = LanguageExperiment(data, values, 0, tmp_path, console, conditions=["value"]).prepare()
     assert len(experiment.train.corpus) + len(experiment.val.corpus) == 120
     said = console.export_text()
     for part in ("not a SMILES (unclosed ring)", "an empty text", "longer than model.longest=48", "number in value"):

@@ -171,7 +171,7 @@ def test_rows_that_are_no_molecule_are_left_out_and_said(tmp_path):
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
     values = config()["model"]
     data = {"path": str(path), "val": 0.1, "test": 0.0}
-    experiment = TranslationExperiment(data, values, 0, tmp_path, console, "random_to_canonical")
+    experiment = TranslationExperiment(data, values, 0, tmp_path, console, "random_to_canonical").prepare()
     assert len(experiment.train.targets) + len(experiment.val.targets) == 120
     said = console.export_text()
     assert "not a SMILES (unclosed ring); the first is 'C1CC'" in said
@@ -180,10 +180,10 @@ def test_rows_that_are_no_molecule_are_left_out_and_said(tmp_path):
 
 def test_a_direction_without_molecules_and_a_model_that_cannot_write_are_refused(tmp_path):
     with pytest.raises(ValueError, match="name_to_smiles reads no molecule; use a model without a graph encoder"):
-        TranslationExperiment({"name": "iupac"}, config()["model"], 0, tmp_path, QUIET, "name_to_smiles")
+        TranslationExperiment({"name": "iupac"}, config()["model"], 0, tmp_path, QUIET, "name_to_smiles").prepare()
     predictor = {"_target_": "molgraph.molecules.models.graph_predictor.GraphPredictor", "encoder": node()}
     with pytest.raises(ValueError, match="has no shape and cannot write; use model="):
-        TranslationExperiment({"name": "iupac"}, predictor, 0, tmp_path, QUIET, "smiles_to_name")
+        TranslationExperiment({"name": "iupac"}, predictor, 0, tmp_path, QUIET, "smiles_to_name").prepare()
     with pytest.raises(InvalidSmiles):
         GraphSource(node()).check("C1CC")
 

@@ -31,7 +31,7 @@ def test_a_sequence_model_learns_a_value_for_each_atom(tmp_path):
 
 
 def test_every_batch_has_a_value_for_each_atom(tmp_path):
-    experiment = AtomExperiment(DATA | {"limit": 100}, {"shape": GRU}, 0, tmp_path, QUIET, ["charge"])
+    experiment = AtomExperiment(DATA | {"limit": 100}, {"shape": GRU}, 0, tmp_path, QUIET, ["charge"]).prepare()
     for batch in experiment.train.epoch(0):
         assert len(batch.inputs.atoms) == len(batch.targets)
         assert experiment.model(batch.inputs).shape == batch.targets.shape
@@ -43,7 +43,7 @@ def test_what_cannot_be_read_is_left_out_and_said(tmp_path):
     (tmp_path / "own.smi").write_text("C1CC\n" + "CCO\nCCN\n" * 40 + "C" * 60 + "\n")
     console = Console(record=True, width=200, file=(tmp_path / "log").open("w"))
     data = {"path": str(tmp_path / "own.smi"), "val": 0.2, "test": 0.0}
-    experiment = AtomExperiment(data, {"shape": GRU, "longest": 40}, 0, tmp_path, console)
+    experiment = AtomExperiment(data, {"shape": GRU, "longest": 40}, 0, tmp_path, console).prepare()
     assert "1 texts are no molecules" in console.export_text(clear=False)
     assert "1 molecules are too long" in console.export_text()
     assert experiment.test is experiment.val
@@ -51,4 +51,4 @@ def test_what_cannot_be_read_is_left_out_and_said(tmp_path):
 
 def test_characters_have_no_atoms(tmp_path):
     with pytest.raises(ValueError, match=r"model.notation=characters has none"):
-        AtomExperiment(DATA, {"shape": GRU, "notation": "characters"}, 0, tmp_path, QUIET)
+        AtomExperiment(DATA, {"shape": GRU, "notation": "characters"}, 0, tmp_path, QUIET).prepare()

@@ -140,7 +140,9 @@ def test_every_direction_and_attention_trains_and_comes_back(data, shape, direct
 
 def test_random_sources_change_with_the_epoch_and_repeat_with_it(tmp_path):
     values = config({"name": "moses_fragments"}, GRU, "random_to_canonical")
-    experiment = TranslationExperiment(values["data"], values["model"], 0, tmp_path, QUIET, "random_to_canonical")
+    experiment = TranslationExperiment(
+        values["data"], values["model"], 0, tmp_path, QUIET, "random_to_canonical"
+    ).prepare()
     first, again, other = (next(experiment.train.epoch(n)) for n in (0, 0, 1))
     assert torch.equal(first.source.tokens, again.source.tokens)
     assert not torch.equal(first.target.tokens, first.source.tokens)
