@@ -50,7 +50,7 @@ DOOR = {
 }
 MOST_FILES, MOST_FLOORS = 15, 11
 HOMES = {
-    "rdkit": ("molecules/",),
+    "rdkit": ("molecules/", "testing.py"),  # the contract renumbers atoms
     "ase": ("particles/",),
     "warp": ("particles/solvers/",),
     "hydra": ("cli.py",),
@@ -171,6 +171,12 @@ def test_a_library_is_imported_only_in_its_home(library):
     assert strangers == []
 
 
+@pytest.mark.parametrize("library", HOMES)
+def test_every_home_is_lived_in(library):
+    users = [file.as_posix() for file in FILES if any(name.split(".")[0] == library for name in imports_of(file))]
+    assert [home for home in HOMES[library] if not any(user.startswith(home) for user in users)] == []
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_verbs_of_a_room_load_no_heavy_library(room):
     path = ROOT / room / "commands.py"
@@ -202,7 +208,7 @@ def test_functions_fit_on_a_screen_and_nothing_is_asserted_or_swallowed():
                 positional = [a for a in node.args.args if a.arg not in ("self", "cls")]
                 if node.name == "__init__" and len(positional) > 8:
                     problems.append(f"{file}:{node.lineno} has {len(positional)} constructor arguments")
-            elif isinstance(node, ast.Assert):
+            elif isinstance(node, ast.Assert) and file.name != "testing.py":
                 problems.append(f"{file}:{node.lineno} asserts; raise ValueError")
             elif isinstance(node, ast.ExceptHandler) and node.type is None:
                 problems.append(f"{file}:{node.lineno} has a bare except")

@@ -20,6 +20,7 @@ import yaml
 from torch import Tensor
 
 from molgraph.molecules.models.attribution import Explanation
+from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.parallel import available_cores
 from molgraph.molecules.reading.table import check_delimiter, open_text, read_header, too_long
 from molgraph.molecules.report import prediction_cells, prediction_columns
@@ -87,18 +88,18 @@ class TrainedModel:
             keep_memory()
         set_precision("auto", self.device)
         self.task = self._restore(content["task"])
-        self.averages = getattr(self.task.model, "averages", False)
-        self.reads_tokens = hasattr(self.task.model, "vocabulary")
-        self.featurizer: Any = self.task.model.featurizer()  # type: ignore[operator]
+        self.averages = self.model.averages
+        self.reads_tokens = self.model.reads_tokens
+        self.featurizer = self.model.featurizer()
 
     def _restore(self, weights: dict[str, Tensor]) -> Supervised:
         options = dict(self.config["model"])
-        predictor = locate(options.pop("_target_"))
+        predictor: type[Predictor] = locate(options.pop("_target_"))
         standardization = DataConfig(**self.config["data"]).standardization()
-        model = predictor.restore(
+        self.model = predictor.restore(
             self.state["model"], self.state["outputs"], standardization=standardization, **options
         )
-        task = make_task(model, self.names, self.state["kind"], self.state["statistics"])
+        task = make_task(self.model, self.names, self.state["kind"], self.state["statistics"])
         task.load_state_dict(weights)
         return task.to(self.device).eval()
 
@@ -140,7 +141,7 @@ class TrainedModel:
                 if spread is None:
                     result[part] = self.task.predict(batch).float().cpu()
                 else:
-                    each = self.task.model.copies(batch)  # type: ignore[operator]  # [B, writings, outputs]
+                    each = self.model.copies(batch)  # [B, writings, outputs]
                     result[part] = self.task.in_units(each.mean(1)).float().cpu()
                     spread[part] = self.task.in_units(each).std(1).float().cpu()
         return zip(result.tolist(), repeat(None) if spread is None else spread.tolist(), strict=False)
@@ -166,7 +167,7 @@ class TrainedModel:
             first = sum(map(len, self.classes[:column]))
             shares = prediction.values[first : first + len(self.classes[column])]
             column = first + shares.index(max(shares))
-        return self.task.model.explain(smiles, way, column)  # type: ignore[operator]
+        return self.model.explain(smiles, way, column)
 
     def stream(self, smiles: Iterable[str], workers: int | None = None) -> Iterator[Prediction]:
         """Predict any number of SMILES in constant memory, in order; other processes read molecules ahead of the model.

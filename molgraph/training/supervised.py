@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molgraph.training.metrics import classification_metrics, multiclass_metrics, regression_metrics
-from molgraph.training.task import Task
+from molgraph.training.task import Diagnosed, Task
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class Supervised(Task):
 
     def diagnose(self, batch: SupervisedBatch) -> dict[str, float]:
         """Return what the model says of itself, if it does."""
-        diagnose = getattr(self.model, "diagnose", None)
-        return diagnose(batch.inputs) if diagnose else {}
+        return self.model.diagnose(batch.inputs) if isinstance(self.model, Diagnosed) else {}
 
     def terms(self, batch: SupervisedBatch) -> Tensor:
         """Return the number of measured targets."""

@@ -5,7 +5,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,33 @@ class Batches(Protocol):
 
     def epoch(self, number: int) -> Iterator[Any]:
         """Yield the batches of epoch ``number``; two calls with one number yield the same batches."""
+        ...
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """Batches, or a data set, that can be made on a device as a whole."""
+
+    def on(self, device: torch.device) -> Any:
+        """Return the same, made on ``device``."""
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """Batches that several processes can share."""
+
+    def shard(self, rank: int, size: int) -> Any:
+        """Return the same batches of which process ``rank`` of ``size`` reads its share."""
+        ...
+
+
+@runtime_checkable
+class Diagnosed(Protocol):
+    """A model that says how its training stands."""
+
+    def diagnose(self, batch: Any) -> dict[str, float]:
+        """Return numbers about the state of training."""
         ...
 
 

@@ -24,7 +24,7 @@ from molgraph.training.hardware.precision import choose_device, choose_precision
 from molgraph.training.hardware.step import build_passes
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
-from molgraph.training.task import Batches, Task
+from molgraph.training.task import Batches, Resident, Task
 
 
 @dataclass
@@ -292,7 +292,7 @@ class _Swapped:
 
 def on_device(batches: Batches, device: torch.device) -> Batches:
     """Return batches that are made on ``device``, if they can be; others are moved there one by one."""
-    return batches.on(device) if hasattr(batches, "on") else batches
+    return batches.on(device) if isinstance(batches, Resident) else batches
 
 
 def evaluate(task: Task, batches: Batches, device: torch.device) -> dict[str, float]:

@@ -19,6 +19,7 @@ from molgraph.molecules.reading.parallel import map_chunks
 from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize
 from molgraph.molecules.reading.table import MoleculeTable, Rejected
 from molgraph.training.supervised import SupervisedBatch
+from molgraph.training.task import Resident
 
 
 class _Check:
@@ -199,7 +200,7 @@ class PropertyBatches:
 
     def on(self, device: torch.device) -> "PropertyBatches":
         """Return the same batches, made on ``device`` where the molecules can lie there as a whole."""
-        if device.type == "cpu" or not hasattr(self.encoded, "on"):
+        if device.type == "cpu" or not isinstance(self.encoded, Resident):
             return self
         return replace(self, encoded=self.encoded.on(device), resident=torch.from_numpy(self.values).float().to(device))
 

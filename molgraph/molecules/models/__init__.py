@@ -9,11 +9,13 @@ from molgraph.molecules.models.attribution import (
     gradient_times_input,
 )
 from molgraph.molecules.models.encoders import build_encoder
+from molgraph.molecules.models.predictor import Predictor
 
 __all__ = [
     "ATTENTION",
     "Explanation",
     "NoAttention",
+    "Predictor",
     "TokenMap",
     "build_encoder",
     "evaluating",

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from molgraph.molecules.models.attribution import Explanation, explain_fingerprint
 from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.models.graph_predictor import DescriptorBranch
+from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.smiles import Standardization, parse_valid
 from molgraph.training.config import check_keys
 
@@ -73,7 +74,7 @@ class FingerprintFeaturizer:
         return Fingerprints(*fingerprint_chunk(mols)), errors
 
 
-class Baseline(nn.Module):
+class Baseline(Predictor):
     """A model on fingerprints that is fitted in one go.
 
     Args:

@@ -16,6 +16,7 @@ from molgraph.molecules.graphs.resident import ResidentGraphs
 from molgraph.molecules.models.attribution import Explanation, explain_graph
 from molgraph.molecules.models.encoders import build_encoder
 from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
+from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.smiles import Standardization, parse_valid
 from molgraph.nn.graph import GraphBatch
 from molgraph.nn.mlp import mlp
@@ -66,7 +67,7 @@ class GraphFeaturizer:
         return EncodedGraphs(graphs, fingerprint_chunk(mols)), errors
 
 
-class GraphPredictor(nn.Module):
+class GraphPredictor(Predictor):
     """A graph encoder, a readout and a head.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from molgraph.molecules.models import Explanation
+from molgraph.molecules.models import Explanation, Predictor
 from molgraph.molecules.reading import Standardization, canonicalize
 from molgraph.sequences.layers.architecture import make_encoder, make_shape
 from molgraph.sequences.layers.pooling import Pooling
@@ -28,7 +28,7 @@ from molgraph.sequences.property.texts import (
 from molgraph.sequences.text.tokenizer import Vocabulary
 
 
-class SequencePredictor(nn.Module):
+class SequencePredictor(Predictor):
     """Reads a SMILES and predicts properties of the molecule.
 
     Args:
@@ -39,6 +39,8 @@ class SequencePredictor(nn.Module):
         reading: how a SMILES becomes tokens.
         standardization: what is done to a molecule before it is read.
     """
+
+    reads_tokens = True
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class SequencePredictor(nn.Module):
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
 
     @classmethod
-    def build(
+    def build(  # type: ignore[override]  # its options, by name
         cls,
         smiles: Sequence[str],
         outputs: int,

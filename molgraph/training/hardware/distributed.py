@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from molgraph.training.task import Shared
+
 
 @dataclass(frozen=True)
 class World:
@@ -114,7 +116,7 @@ def shard(batches: Any, world: World) -> Any:
     """
     if world.size == 1:
         return batches
-    if not hasattr(batches, "shard"):
+    if not isinstance(batches, Shared):
         raise ValueError(
             f"{type(batches).__name__} cannot be shared out among {world.size} processes; start one without torchrun"
         )

@@ -7,9 +7,9 @@ import torch
 
 from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.molecules.reading.smiles import Standardization
+from molgraph.testing import SMILES, MoleculeModelContract, outputs_of
 from molgraph.training.config import CONF
 from tests.choices import choice
-from tests.contract import SMILES, MoleculeModelContract, outputs_of
 
 GRAPH_MODELS = {
     path.stem: options

@@ -16,8 +16,8 @@ from molgraph.sequences.translation.experiment import TranslationExperiment, Tra
 from molgraph.sequences.translation.pairs import PairBatch
 from molgraph.sequences.translation.sources import GraphSource
 from molgraph.sequences.translation.translator import Translator, make_target
+from molgraph.testing import SMILES
 from molgraph.training.run import train
-from tests.contract import SMILES
 
 GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot", "dropout": 0.0}
 SHAPES = [GRU, GRU | {"attention": "none", "cell": "lstm"}, {"width": 32, "layers": 1, "heads": 4, "dropout": 0.0}]

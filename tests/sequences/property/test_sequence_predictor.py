@@ -7,9 +7,9 @@ from rich.console import Console
 from molgraph.molecules.graphs.dataset import PropertyBatches
 from molgraph.molecules.reading.smiles import Standardization, parse
 from molgraph.sequences.property.sequence_predictor import AtomPredictor, SequencePredictor, average_over_writings
+from molgraph.testing import SMILES as EIGHT
+from molgraph.testing import PropertyModelContract
 from molgraph.training.config import CONF
-from tests.contract import SMILES as EIGHT
-from tests.contract import PropertyModelContract
 
 SMILES = [
     "CCO",

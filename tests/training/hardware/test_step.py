@@ -10,11 +10,11 @@ from molgraph.molecules.graphs.convert import featurize_smiles
 from molgraph.molecules.graphs.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.molecules.models.encoders import DMPNN, GAT, GCN
 from molgraph.nn.readout import readout
+from molgraph.testing import SMILES
 from molgraph.training.config import STEPS, TrainerConfig
 from molgraph.training.hardware.distributed import World
 from molgraph.training.hardware.step import PASSES, build_passes, copied, tensors_of
 from molgraph.training.supervised import Regression, SupervisedBatch
-from tests.contract import SMILES
 from tests.training.toy import make_task
 
 CPU = torch.device("cpu")
