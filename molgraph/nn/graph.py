@@ -5,12 +5,14 @@ on CPU and GPU, because DGL's wheels on PyPI have no CUDA.
 """
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from molgraph.nn.edges import Edges
 
 if TYPE_CHECKING:
     import dgl
@@ -44,7 +46,7 @@ class Features:
             return Features(self.table, F.pad(self.index, (0, count)))
         return Features(F.pad(self.table, (0, 0, 0, count)))
 
-    def to(self, device: torch.device) -> "Features":
+    def to(self, device: torch.device | str) -> "Features":
         """Return the features on ``device``."""
         return Features(self.table.to(device), None if self.index is None else self.index.to(device))
 
@@ -69,23 +71,15 @@ class Kinds:
         more = next_size(len(self.node_rows)) - len(self.node_rows)
         return Kinds(F.pad(self.node_rows, (0, more)), F.pad(self.edge_rows, (0, more)), F.pad(self.index, (0, count)))
 
-    def to(self, device: torch.device) -> "Kinds":
+    def to(self, device: torch.device | str) -> "Kinds":
         """Return the pairs on ``device``."""
         return Kinds(self.node_rows.to(device), self.edge_rows.to(device), self.index.to(device))
 
 
 @dataclass(frozen=True)
-class GraphBatch:
-    """Graphs side by side: nodes of graph 0, then of graph 1, ...; edges sorted by ``dst``, each with its reverse."""
+class GraphBatch(Edges):
+    """Edges with features at both ends. Graphs lie side by side: nodes of graph 0, then of graph 1, ..."""
 
-    src: Tensor
-    """Source node of each edge ``[E]``."""
-    dst: Tensor
-    """Destination node of each edge ``[E]``, ascending."""
-    reverse: Tensor
-    """Index of the edge that runs the other way ``[E]``."""
-    offsets: Tensor
-    """First edge of each destination ``[N + 1]``."""
     node_features: Features
     """Features of the nodes, ``N`` rows."""
     edge_features: Features
@@ -100,24 +94,9 @@ class GraphBatch:
     """Which edges begin alike, where that is known."""
 
     @property
-    def num_nodes(self) -> int:
-        """Number of nodes ``N``, known without asking the device."""
-        return self.node_graph.shape[0]
-
-    @property
-    def num_edges(self) -> int:
-        """Number of directed edges ``E``."""
-        return self.src.shape[0]
-
-    @property
     def num_graphs(self) -> int:
         """Number of graphs ``B``."""
         return self.graph_offsets.shape[0] - 1
-
-    def to(self, device: torch.device) -> Self:
-        """Return the batch on ``device``."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
 
     def padded(self) -> Self:
         """Return the batch in one of a few shapes: a graph at the end holds further nodes, whose edges are loops.

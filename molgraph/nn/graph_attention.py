@@ -6,14 +6,8 @@
 import torch
 from torch import Tensor, nn
 
+from molgraph.nn.edges import edge_softmax, edge_sum, gather_destination, gather_source, weighted_neighbor_sum
 from molgraph.nn.graph import GraphBatch
-from molgraph.nn.segments import (
-    gather_destination,
-    gather_source,
-    segment_softmax,
-    segment_sum,
-    weighted_neighbor_sum,
-)
 
 
 class GATConv(nn.Module):
@@ -49,7 +43,7 @@ class GATConv(nn.Module):
         scores = projected.flatten(1) @ torch.cat(blocks, dim=2).flatten(0, 1)
         from_src, from_dst = scores.split(self.heads, dim=1)
         both = from_src.index_select(0, graph.src) + from_dst.index_select(0, graph.dst)
-        return segment_softmax(self.activation(both), graph.dst, graph.offsets)
+        return edge_softmax(self.activation(both), graph)
 
     def weights(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
         """Return the attention weights ``[E, heads]`` for node rows ``[N, inputs]``; those into a node add up to 1."""
@@ -59,7 +53,7 @@ class GATConv(nn.Module):
         """Map node rows ``[N, inputs]`` to ``[N, outputs]``."""
         projected = self.linear(nodes).view(-1, self.heads, self.width)
         weights = self.dropout(self.attention(projected, graph))
-        mixed = weighted_neighbor_sum(projected, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
+        mixed = weighted_neighbor_sum(projected, weights, graph)
         return mixed.flatten(1) + self.bias
 
 
@@ -88,10 +82,10 @@ class GATv2Conv(nn.Module):
 
     def attention(self, src_rows: Tensor, dst_rows: Tensor, graph: GraphBatch) -> Tensor:
         """Return the attention weights ``[E, heads]`` for the projected rows ``[N, heads * H]`` of both ends."""
-        both = gather_source(src_rows, graph.src, graph.offsets, graph.reverse)
-        both = both + gather_destination(dst_rows, graph.dst, graph.offsets)
+        both = gather_source(src_rows, graph)
+        both = both + gather_destination(dst_rows, graph)
         scores = (self.activation(both).view(-1, self.heads, self.width) * self.attention_vector).sum(-1)
-        return segment_softmax(scores, graph.dst, graph.offsets)
+        return edge_softmax(scores, graph)
 
     def weights(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
         """Return the attention weights ``[E, heads]`` for node rows ``[N, inputs]``; those into a node add up to 1."""
@@ -102,7 +96,7 @@ class GATv2Conv(nn.Module):
         src_rows = self.linear_src(nodes)
         weights = self.dropout(self.attention(src_rows, self.linear_dst(nodes), graph))
         values = src_rows.view(-1, self.heads, self.width)
-        mixed = weighted_neighbor_sum(values, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
+        mixed = weighted_neighbor_sum(values, weights, graph)
         return mixed.flatten(1)
 
 
@@ -130,7 +124,7 @@ class AttentiveContext(nn.Module):
             message_score = self.score_message(nodes).index_select(0, graph.src)
         else:
             message_score = self.score_message(messages)
-        return segment_softmax(self.activation(node_score + message_score), graph.dst, graph.offsets)
+        return edge_softmax(self.activation(node_score + message_score), graph)
 
     def forward(self, nodes: Tensor, messages: Tensor | None, graph: GraphBatch) -> Tensor:
         """Map node rows ``[N, F]`` to ``[N, F]``; ``messages`` ``[E, F]``, or None for the source rows themselves."""
@@ -138,10 +132,10 @@ class AttentiveContext(nn.Module):
         if messages is None:
             # The message is the source row, so W acts on N rows, and the sum needs no [E, F] tensor.
             rows = self.transform(nodes).unsqueeze(1)
-            mixed = weighted_neighbor_sum(rows, weights, graph.src, graph.dst, graph.offsets, graph.reverse)
+            mixed = weighted_neighbor_sum(rows, weights, graph)
             context = mixed.squeeze(1)
         else:
-            context = segment_sum(weights * self.transform(messages), graph.dst, graph.offsets)
+            context = edge_sum(weights * self.transform(messages), graph)
         return self.cell(nn.functional.elu(context), nodes).relu()
 
 

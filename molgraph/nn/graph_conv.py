@@ -6,8 +6,8 @@
 import torch
 from torch import Tensor, nn
 
+from molgraph.nn.edges import edge_sum, gather_source, neighbor_sum
 from molgraph.nn.graph import GraphBatch
-from molgraph.nn.segments import gather_source, neighbor_sum, segment_sum
 
 
 class GraphConv(nn.Module):
@@ -32,7 +32,7 @@ class GraphConv(nn.Module):
         scale = (graph.offsets.diff() + 1).to(nodes.dtype).rsqrt().unsqueeze(1)
         # Linear first: the gather then moves the narrower of the two widths once.
         messages = nn.functional.linear(nodes, self.weight) * scale
-        return (neighbor_sum(messages, graph.src, graph.offsets) + messages) * scale + self.bias
+        return (neighbor_sum(messages, graph) + messages) * scale + self.bias
 
 
 class GINEConv(nn.Module):
@@ -52,5 +52,5 @@ class GINEConv(nn.Module):
 
     def forward(self, nodes: Tensor, edges: Tensor, graph: GraphBatch) -> Tensor:
         """Map node rows ``[N, F]`` and edge rows ``[E, F]`` to ``[N, H]``."""
-        messages = (gather_source(nodes, graph.src, graph.offsets, graph.reverse) + edges).relu()
-        return self.update((1 + self.epsilon) * nodes + segment_sum(messages, graph.dst, graph.offsets))
+        messages = (gather_source(nodes, graph) + edges).relu()
+        return self.update((1 + self.epsilon) * nodes + edge_sum(messages, graph))

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from molgraph.nn.edges import edge_sum
 from molgraph.nn.graph import import_dgl, to_dgl
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
-from molgraph.nn.segments import segment_sum
 from tests.nn.graphs import EDGES, adjacency, assert_same, gradients, make_graph
 
 HEADS, WIDTH = 2, 4
@@ -139,5 +139,5 @@ def test_attentive_context_is_a_loop_over_atoms(name, with_bonds):
 def test_attention_weights_of_each_node_add_up_to_one():
     graph, layer = make_graph("molecules"), GATConv(6, 8, 2)
     weights = layer.attention(layer.linear(graph.node_features.rows()).view(-1, 2, 4), graph)
-    totals = segment_sum(weights, graph.dst, graph.offsets)
+    totals = edge_sum(weights, graph)
     assert_same(totals, (graph.offsets.diff() > 0).float().unsqueeze(1).expand(-1, 2))

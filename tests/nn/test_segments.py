@@ -1,19 +1,7 @@
 import pytest
 import torch
 
-from molgraph.nn.segments import (
-    bag,
-    gather_destination,
-    gather_source,
-    line_graph_sum,
-    neighbor_sum,
-    segment_max,
-    segment_mean,
-    segment_softmax,
-    segment_sum,
-    weighted_neighbor_sum,
-)
-from tests.nn.graphs import EDGES, make_graph
+from molgraph.nn.segments import bag, segment_max, segment_mean, segment_softmax, segment_sum
 
 SEGMENTS = {
     "empty ones between": [0, 0, 2, 2, 2, 5],
@@ -77,43 +65,6 @@ def test_the_softmax_is_finite_for_huge_scores():
 def test_gradients_over_segments_are_exact(name, function):
     segment, offsets = segments(name)
     assert torch.autograd.gradcheck(lambda v: function(v, segment, offsets), rows(len(segment)))
-
-
-@pytest.mark.parametrize("name", EDGES)
-def test_sums_over_edges_equal_plain_loops(name):
-    graph = make_graph(name)
-    src, dst, reverse = graph.src.tolist(), graph.dst.tolist(), graph.reverse.tolist()
-    nodes, edges = rows(graph.num_nodes), rows(graph.num_edges)
-    heads = torch.randn(graph.num_nodes, 2, 3, dtype=torch.float64)
-    weights = rows(graph.num_edges, 2)
-    neighbours, weighted, into = torch.zeros_like(nodes), torch.zeros_like(heads), torch.zeros_like(edges)
-    for edge in range(len(src)):
-        neighbours[dst[edge]] += nodes[src[edge]].detach()
-        weighted[dst[edge]] += (weights[edge].unsqueeze(1) * heads[src[edge]]).detach()
-        for other in range(len(src)):
-            if dst[other] == src[edge] and other != reverse[edge]:
-                into[edge] += edges[other].detach()
-    same = torch.testing.assert_close
-    same(neighbor_sum(nodes, graph.src, graph.offsets), neighbours)
-    same(weighted_neighbor_sum(heads, weights, graph.src, graph.dst, graph.offsets, graph.reverse), weighted)
-    same(line_graph_sum(edges, graph.src, graph.dst, graph.offsets, graph.reverse), into)
-    same(gather_source(nodes, graph.src, graph.offsets, graph.reverse), nodes[graph.src])
-    same(gather_destination(nodes, graph.dst, graph.offsets), nodes[graph.dst])
-
-
-@pytest.mark.parametrize("name", EDGES)
-def test_gradients_over_edges_are_exact(name):
-    graph = make_graph(name)
-    where = (graph.src, graph.dst, graph.offsets, graph.reverse)
-    nodes, edges = rows(graph.num_nodes), rows(graph.num_edges)
-    heads = torch.randn(graph.num_nodes, 2, 2, dtype=torch.float64, requires_grad=True)
-    weights = rows(graph.num_edges, 2)
-    check = torch.autograd.gradcheck
-    assert check(lambda v: neighbor_sum(v, graph.src, graph.offsets), nodes)
-    assert check(lambda v, w: weighted_neighbor_sum(v, w, *where), (heads, weights))
-    assert check(lambda v: line_graph_sum(v, *where), edges)
-    assert check(lambda v: gather_source(v, graph.src, graph.offsets, graph.reverse), nodes)
-    assert check(lambda v: gather_destination(v, graph.dst, graph.offsets), nodes)
 
 
 def test_a_bag_adds_rows_in_any_order_with_weights():

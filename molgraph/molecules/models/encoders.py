@@ -6,12 +6,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from molgraph.molecules.graphs.features import ATOM_WIDTH, BOND_WIDTH
+from molgraph.nn.edges import edge_sum, gather_source, line_graph_sum
 from molgraph.nn.graph import Features, GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
 from molgraph.nn.graph_conv import GINEConv, GraphConv
 from molgraph.nn.mlp import FeatureLinear, mlp
 from molgraph.nn.mlp import normalization as build_normalization
-from molgraph.nn.segments import gather_source, line_graph_sum, segment_sum
 from molgraph.training.config import instantiate
 
 
@@ -171,7 +171,7 @@ class AttentiveFP(GraphEncoder):
         """Map a batch of graphs to node rows ``[N, hidden]``."""
         nodes = self.activation(self.embedding(graph.node_features))
         # W [neighbour, bond] splits into a part for each, so that each multiplies a small table.
-        source = gather_source(self.neighbor(graph.node_features), graph.src, graph.offsets, graph.reverse)
+        source = gather_source(self.neighbor(graph.node_features), graph)
         messages: Tensor | None = self.activation(source + self.bond(graph.edge_features))
         for context, norm in zip(self.contexts, self.normalizations, strict=True):
             update = norm(context(self.dropout(nodes), messages, graph))
@@ -222,7 +222,7 @@ class DMPNN(GraphEncoder):
                 update = self._sum_into_source(edges.linear(self.message.weight), graph)
             # in place: the passes need neither the product nor the sum again, only what relu leaves of it
             edges = Features(self.dropout((update.add_(start) if self.residual else update).relu_()))
-        incoming = segment_sum(edges.rows(), graph.dst, graph.offsets)
+        incoming = edge_sum(edges.rows(), graph)
         nodes = self.message_out(incoming).add_(self.atom_out(graph.node_features)).relu_()
         return self.dropout(self.norm(nodes))
 
@@ -230,13 +230,13 @@ class DMPNN(GraphEncoder):
         """Return ``h⁰``, a row for each kind of edge where there are fewer kinds than edges."""
         atoms, bonds, kinds = graph.node_features, graph.edge_features, graph.kinds
         if kinds is None or 2 * len(kinds.node_rows) > graph.num_edges:
-            from_atoms = gather_source(self.atom_in(atoms), graph.src, graph.offsets, graph.reverse)
+            from_atoms = gather_source(self.atom_in(atoms), graph)
             return Features(from_atoms + self.bond_in(bonds))
         from_atoms = self.atom_in(Features(atoms.table, kinds.node_rows))
         return Features(from_atoms + self.bond_in(Features(bonds.table, kinds.edge_rows)), kinds.index)
 
     def _sum_into_source(self, edges: Tensor, graph: GraphBatch) -> Tensor:
-        return line_graph_sum(edges, graph.src, graph.dst, graph.offsets, graph.reverse)
+        return line_graph_sum(edges, graph)
 
 
 def build_encoder(node: dict[str, Any]) -> GraphEncoder:

@@ -5,7 +5,6 @@ positions -> tree (CPU) | cell list (GPU) -> edges sorted by destination, each w
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,34 +13,12 @@ from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from molgraph.nn.edges import Edges
 from molgraph.particles.geometry.cells import cell_pairs
 from molgraph.particles.geometry.space import Box
 
 if TYPE_CHECKING:
     import dgl
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Directed edges between particles, sorted by destination and then by source."""
-
-    src: Tensor
-    """Source of each edge ``[E]``."""
-    dst: Tensor
-    """Destination of each edge ``[E]``, ascending."""
-    reverse: Tensor
-    """Index ``[E]`` of the edge that runs the other way; a self edge is its own reverse."""
-    num_nodes: int
-    """Number of particles."""
-
-    @cached_property
-    def offsets(self) -> Tensor:
-        """``[N + 1]``: the edges into particle ``i`` are ``offsets[i]:offsets[i + 1]``."""
-        return torch.searchsorted(self.dst, torch.arange(self.num_nodes + 1, device=self.dst.device))
-
-    def to(self, device: torch.device | str) -> "Edges":
-        """Return the same edges on another device."""
-        return Edges(self.src.to(device), self.dst.to(device), self.reverse.to(device), self.num_nodes)
 
 
 def radius_edges(
@@ -111,7 +88,7 @@ def _edges_of_half_list(half: np.ndarray, num_nodes: int, self_edges: bool) -> E
     ends = np.searchsorted(dst, np.arange(num_nodes + 1))
     number = np.arange(len(key))
     reverse = csr_matrix((number, src, ends), shape=(num_nodes, num_nodes)).tocsc().data
-    return Edges(torch.from_numpy(src), torch.from_numpy(dst), torch.from_numpy(reverse), num_nodes)
+    return Edges(*map(torch.from_numpy, (src, dst, reverse, ends)))
 
 
 def _sorted_edges(dst: Tensor, src: Tensor, num_nodes: int, self_edges: bool) -> Edges:
@@ -121,7 +98,12 @@ def _sorted_edges(dst: Tensor, src: Tensor, num_nodes: int, self_edges: bool) ->
     key = torch.sort(dst * num_nodes + src).values
     dst, src = key // max(num_nodes, 1), key % max(num_nodes, 1)
     # the list is symmetric: sorting by (src, dst) gives, in the place of edge k, the edge that runs the other way
-    return Edges(src, dst, torch.argsort(src * num_nodes + dst), num_nodes)
+    return Edges(src, dst, torch.argsort(src * num_nodes + dst), _offsets(dst, num_nodes))
+
+
+def _offsets(dst: Tensor, num_nodes: int) -> Tensor:
+    """Return the first edge of each destination ``[N + 1]``."""
+    return torch.searchsorted(dst, torch.arange(num_nodes + 1, device=dst.device))
 
 
 def fade(vector: Tensor) -> Tensor:
@@ -174,7 +156,8 @@ def _within(edges: Edges, positions: Tensor, radius: float, box: Box) -> Edges:
     length = box.displacement(positions[edges.dst], positions[edges.src]).square().sum(1)
     keep = length <= radius**2
     place = torch.cumsum(keep, 0) - 1
-    return Edges(edges.src[keep], edges.dst[keep], place[edges.reverse[keep]], edges.num_nodes)
+    dst = edges.dst[keep]
+    return Edges(edges.src[keep], dst, place[edges.reverse[keep]], _offsets(dst, edges.num_nodes))
 
 
 def to_dgl(edges: Edges, positions: Tensor) -> "dgl.DGLGraph":

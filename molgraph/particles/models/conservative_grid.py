@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from molgraph.particles.geometry.neighbors import Edges
+from molgraph.nn.edges import Edges
 from molgraph.particles.models.forces import ConservingSimulator, Surroundings
 from molgraph.particles.models.grid import GridContext, lay_grid
 from molgraph.particles.models.interaction import decoder_mlp, latent_mlp, pair_sum, still

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from molgraph.nn.edges import Edges
 from molgraph.nn.segments import segment_max
-from molgraph.particles.geometry.neighbors import Edges, fade
+from molgraph.particles.geometry.neighbors import fade
 from molgraph.particles.geometry.space import Box
 from molgraph.particles.models.state import ParticleState
 

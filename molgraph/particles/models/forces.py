@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from molgraph.particles.geometry.neighbors import Edges
+from molgraph.nn.edges import Edges
 from molgraph.particles.models.contact import Contact, find_contact
 from molgraph.particles.models.pairs import RADIAL, Pairs, local_moments, radial_basis
 from molgraph.particles.models.simulator import Scale, Simulator

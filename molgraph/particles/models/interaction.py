@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from molgraph.nn.segments import bag, segment_sum
-from molgraph.particles.geometry.neighbors import Edges
+from molgraph.nn.edges import Edges, edge_sum
+from molgraph.nn.segments import bag
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -158,7 +158,7 @@ class InteractionBlock(nn.Module):
         at_src, at_dst = nodes @ of_src.t(), nodes @ of_dst.t()
         if nodes.is_cuda or (torch.is_grad_enabled() and len(links) < LARGE):
             messages = self.messages(links, pair_sum(at_src, at_dst, edges))
-            received, links = segment_sum(messages, edges.dst, edges.offsets), links + messages
+            received, links = edge_sum(messages, edges), links + messages
         else:
             received, links = _EdgeUpdate.apply(self, links, at_src, at_dst, edges, *self.edge_mlp.parameters())
         return nodes + self.node_mlp(torch.cat([nodes, received], dim=1)), links

@@ -9,8 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from molgraph.nn.segments import segment_sum
-from molgraph.particles.geometry.neighbors import Edges, fade
+from molgraph.nn.edges import Edges, edge_sum
+from molgraph.particles.geometry.neighbors import fade
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Pairs:
 
     def around(self, terms: Tensor) -> Tensor:
         """Return the sum over the neighbours of each particle, faded out towards the radius: ``[E, F] -> [N, F]``."""
-        return segment_sum(self.weight.to(terms.dtype) * terms, self.edges.dst, self.edges.offsets)
+        return edge_sum(self.weight.to(terms.dtype) * terms, self.edges)
 
     def products(self, values: Tensor) -> Tensor:
         """Return ``values ⊗ x`` with the relative position: ``[E, D] -> [E, D²]``."""

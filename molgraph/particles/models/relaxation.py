@@ -6,8 +6,8 @@ next positions -> density above rest -> antisymmetric pushes -> next positions
 import torch
 from torch import Tensor
 
-from molgraph.nn.segments import segment_sum
-from molgraph.particles.geometry.neighbors import Edges, fade, radius_edges
+from molgraph.nn.edges import Edges, edge_sum
+from molgraph.particles.geometry.neighbors import fade, radius_edges
 from molgraph.particles.models.simulator import Simulator
 from molgraph.particles.models.state import ParticleState
 
@@ -62,7 +62,7 @@ class Relaxed(Simulator):
         edges = radius_edges(positions, self.scale.radius, state.box, several)
         away = state.box.displacement(positions[edges.dst], positions[edges.src]) / self.scale.radius
         weight = fade(away) ** 3
-        return 1 + segment_sum(weight, edges.dst, edges.offsets)[:, 0], away, edges
+        return 1 + edge_sum(weight, edges)[:, 0], away, edges
 
     def _push(self, state: ParticleState, positions: Tensor, rest: Tensor) -> Tensor:
         density, away, edges = self._density(state, positions)
@@ -70,4 +70,4 @@ class Relaxed(Simulator):
         near = (1 - away.norm(dim=1)).clamp(min=0)
         size = self.strength * self.scale.radius * near * (excess[edges.src] + excess[edges.dst])
         direction = away / away.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        return segment_sum(size[:, None] * direction, edges.dst, edges.offsets)
+        return edge_sum(size[:, None] * direction, edges)

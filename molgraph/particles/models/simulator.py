@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from molgraph.nn.edges import Edges
 from molgraph.particles.data.trajectory import Metadata
-from molgraph.particles.geometry.neighbors import Edges
 from molgraph.particles.models.interaction import InteractionBlock, decoder_mlp, latent_mlp, message_passing
 from molgraph.particles.models.state import ParticleState, integrate
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molgraph.particles.geometry.neighbors import Edges, radius_edges
+from molgraph.nn.edges import Edges
+from molgraph.particles.geometry.neighbors import radius_edges
 from molgraph.particles.geometry.space import Box
 
 

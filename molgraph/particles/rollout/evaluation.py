@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molgraph.particles.geometry.neighbors import Edges
+from molgraph.nn.edges import Edges
 from molgraph.particles.learning.windows import Frames, ValidationWindows, Window, stack_windows
 from molgraph.particles.models.simulator import Simulator
 from molgraph.particles.models.state import ParticleState
@@ -36,7 +36,7 @@ class FreeFlight(Simulator):
     def find_edges(self, state: ParticleState) -> Edges:
         """Return no edges."""
         none = torch.zeros(0, dtype=torch.long, device=state.positions.device)
-        return Edges(none, none, none, len(state.positions))
+        return Edges(none, none, none, none.new_zeros(len(state.positions) + 1))
 
     def normalized_acceleration(self, state: ParticleState, edges: Edges) -> Tensor:
         """Return nothing ``[N, D]`` beyond gravity."""

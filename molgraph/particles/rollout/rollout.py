@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molgraph.nn.edges import Edges
 from molgraph.particles.data.trajectory import Metadata
-from molgraph.particles.geometry.neighbors import Edges, NeighborList
+from molgraph.particles.geometry.neighbors import NeighborList
 from molgraph.particles.geometry.space import Box
 from molgraph.particles.learning.windows import state_at
 from molgraph.particles.models.simulator import Scale, Simulator
