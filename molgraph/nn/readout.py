@@ -1,5 +1,7 @@
 """Nodes to graphs: ``node rows [N, F] + GraphBatch -> readout -> graph rows [B, F]``."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,15 @@ class MeanReadout(SumReadout):
         return segment_mean(nodes, graph.node_graph, graph.graph_offsets)
 
 
-class AttentionReadout(nn.Module):
+class WeighingReadout(nn.Module, ABC):
+    """A readout that can say how much it has looked at each node."""
+
+    @abstractmethod
+    def weights(self, nodes: Tensor, graph: GraphBatch) -> Tensor:
+        """Return the weight of each node in its graph, a column for each head or round ``[N, H]``."""
+
+
+class AttentionReadout(WeighingReadout):
     """Weigh the nodes of each graph by a learned score (Li et al., ICLR 2016, eq. 7, with a softmax for the gate).
 
     Args:
@@ -46,7 +56,7 @@ class AttentionReadout(nn.Module):
         return segment_sum(self.weights(nodes, graph) * nodes, graph.node_graph, graph.graph_offsets)
 
 
-class RecurrentAttentionReadout(nn.Module):
+class RecurrentAttentionReadout(WeighingReadout):
     """Attentive FP's readout (Xiong et al., J. Med. Chem. 2020, eq. 5-8): the molecule is a node that attends to atoms.
 
     Args:
@@ -83,7 +93,7 @@ class RecurrentAttentionReadout(nn.Module):
         return summary, all_weights
 
 
-class AttentionPooling(nn.Module):
+class AttentionPooling(WeighingReadout):
     """Set Transformer's pooling by multi-head attention (Lee et al., ICML 2019, eq. 11): a learned seed asks the nodes.
 
     ``PMA(Z) = MAB(s, rFF(Z))`` with ``MAB(s, Y) = LN(H + rFF(H))``, ``H = LN(s + Multihead(s, Y, Y))``. The nodes of

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -93,3 +94,10 @@ def test_importing_dgl_writes_nothing_into_the_home_folder(tmp_path):
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, timeout=120)
     assert not (tmp_path / ".dgl").exists()
+
+
+def test_the_example_in_the_guide_of_the_layers_runs():
+    guide = (Path(graph_module.__file__).parent / "README.md").read_text()
+    names = {}
+    exec(guide.split("```python\n")[1].split("```")[0], names)
+    assert names["rows"].shape == (4, 16)

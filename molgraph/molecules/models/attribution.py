@@ -19,6 +19,7 @@ from molgraph.molecules.models.fingerprints import MORGAN_BITS, MORGAN_RADIUS
 from molgraph.molecules.reading.smiles import Standardization, parse
 from molgraph.nn.graph import Features, GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
+from molgraph.nn.readout import WeighingReadout
 
 Floats = NDArray[np.float64]
 
@@ -129,7 +130,7 @@ def _graph_attention(model: GraphModel, mol: Chem.Mol, batch: GraphBatch) -> Exp
         (edges if isinstance(layer, EDGE_ATTENTION) else nodes).append(layer.weights(*inputs).mean(1))
 
     layers: list[nn.Module] = [layer for layer in model.encoder.modules() if isinstance(layer, EDGE_ATTENTION)]
-    layers += [model.readout] if hasattr(model.readout, "weights") else []
+    layers += [model.readout] if isinstance(model.readout, WeighingReadout) else []
     if not layers:
         raise NoAttention(
             "this model has no attention; use --by gradient, or train gat, gatv2, attentive_fp or a readout=attention"
