@@ -1,6 +1,6 @@
 """Every file of conf/ composes, and says only what its class understands."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 import yaml
@@ -116,6 +116,10 @@ def test_whoever_calls_python_gets_what_the_command_gets(group, name):
     if "candidates" in node:  # a study: each candidate is a model of its own
         node = {"run": node["run"]}
     assert set(unequal(node)) == VARIATIONS.get(f"{group}/{name}", set())
+
+
+def test_the_trainer_of_python_is_that_of_the_command():
+    assert composed("trainer=default")["trainer"] == asdict(TrainerConfig())
 
 
 def test_the_comparison_tunes_and_sizes_keys_that_its_models_have():

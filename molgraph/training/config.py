@@ -50,7 +50,8 @@ class TrainerConfig:
 
     Attributes:
         epochs: passes over the training data.
-        max_steps: stop after that many optimizer steps, even within an epoch (``null``: no limit).
+        max_steps: stop after that many optimizer steps, even within an epoch (``null``: no limit); a large set needs
+            fewer passes.
         patience: stop after that many epochs without a better validation metric (``null``: never).
         evaluate_every: epochs between two validations.
         ema: decay of the exponential moving average of the weights that is validated and saved (0: off).
@@ -65,7 +66,7 @@ class TrainerConfig:
     """
 
     epochs: int = 50
-    max_steps: int | None = None
+    max_steps: int | None = 4000
     patience: int | None = None
     evaluate_every: int = 1
     ema: float = 0.0
