@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgraph.training.config import read_config
+from molgraph.training.metrics import BETTER
 
 RESAMPLES = 2000
 """Bootstrap draws behind an interval."""
@@ -94,8 +95,12 @@ MEASURES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "auroc":
 
 
 def mode_of(results: dict[str, Any]) -> str:
-    """Return the better direction of the monitored metric, ``min`` or ``max``; runs before 0.2 do not say it."""
-    return results.get("mode") or ("min" if results.get("monitor") == "rmse" else "max")
+    """Return the better direction of the monitored metric, ``min`` or ``max``.
+
+    Runs before 0.2 do not say it: those that monitored a metric of classes wanted it large, all others wanted less of a
+    loss or an error.
+    """
+    return results.get("mode") or ("max" if BETTER.get(results.get("monitor", "")) == "↑" else "min")
 
 
 def _with_nan(node: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from molgraph.training.comparison.page import to_markdown, write
-from molgraph.training.comparison.runs import auroc, compare, expand, rmse
+from molgraph.training.comparison.runs import auroc, compare, expand, mode_of, rmse
 
 
 def write_run(folder: Path, label: str, predicted: np.ndarray, truth: np.ndarray, split: str = "a" * 64, seed: int = 0):
@@ -88,3 +88,12 @@ def test_the_page_is_self_contained_and_holds_every_model(runs, tmp_path):
     assert "http" not in page.replace("http-equiv", "") and "data:image/png;base64," in page
     for label in ("good", "bad", "same"):
         assert label in page and label in to_markdown(monitor, rows)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [("rmse", "min"), ("auroc", "max"), ("accuracy", "max"), ("nats_per_token", "min"), ("mse_all", "min")],
+)
+def test_the_better_direction_of_a_run_that_does_not_say_it_is_known(monitor, mode):
+    assert mode_of({"monitor": monitor}) == mode
+    assert mode_of({"monitor": monitor, "mode": "max"}) == "max"
