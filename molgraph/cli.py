@@ -15,7 +15,7 @@ TRAIN_HELP = "train a model: molgraph train data=esol model=dmpnn trainer.epochs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb; a mistake of the user ends with one line on stderr and exit code 2."""
+    """Run one verb; a user's mistake ends with one line on stderr and exit code 2, a diverged training with 1."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words[:1] == ["train"] or "COMP_LINE" in os.environ:
@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, FileExistsError, ModuleNotFoundError) as error:
         print(f"molgraph: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        if type(error).__name__ != "TrainingDiverged":  # named, so that a line of help loads no PyTorch
+            raise
+        print(f"molgraph: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("molgraph: interrupted; `molgraph resume RUN` goes on with a training", file=sys.stderr)
         sys.exit(130)

@@ -56,6 +56,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _print_predictions(model: Any, smiles: list[str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     predictions = model.predict(smiles)
@@ -67,13 +68,11 @@ def _print_predictions(model: Any, smiles: list[str]) -> None:
     if model.reads_tokens:
         titles.append("unknown tokens")
     for title in titles if not model.classes else model.columns()[:-1]:
-        table.add_column(title, justify="right")
+        table.add_column(escape(title), justify="right")
     if any(prediction.error for prediction in predictions):
         table.add_column("error", style="red", overflow="fold")
     for prediction in predictions:
         cells = model.cells(prediction)
-        from rich.markup import escape
-
         table.add_row(escape(prediction.smiles), *map(escape, cells if len(table.columns) > len(cells) else cells[:-1]))
     Console().print(table)
 

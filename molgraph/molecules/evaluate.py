@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from molgraph.molecules.predict import TrainedModel
 from molgraph.molecules.reading.table import Source, read_table
+from molgraph.training.metrics import shown
 
 
 def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimiter: str) -> dict[str, dict[str, float]]:
@@ -23,17 +25,17 @@ def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimit
     used = [row for row, prediction in enumerate(predictions) if prediction.values is not None]
     if not used:
         raise ValueError(f"{source} has no row that can be predicted; the first says: {predictions[0].error}")
-    targets = torch.from_numpy(_relabel(table.values[used], table.classes, model.classes)).float()
-    metrics = model.task.table(torch.tensor([predictions[row].values for row in used]), targets)
-    shown = Table(
-        title=f"{source}: {len(used):,} molecules, {len(predictions) - len(used) + len(table.rejected)} left out"
-    )
+    targets = torch.from_numpy(_relabel(table.values[used], table.classes, model.classes))
+    predicted = torch.tensor([predictions[row].values for row in used], dtype=torch.float64)
+    metrics = model.task.table(predicted, targets)
+    left_out = len(predictions) - len(used) + len(table.rejected)
+    table_shown = Table(title=f"{escape(str(source))}: {len(used):,} molecules, {left_out} left out")
     for title in ("target", "unit", *(name.upper() for name in metrics[model.names[0]])):
-        shown.add_column(title)
+        table_shown.add_column(title)
     for name, unit in zip(model.names, model.units, strict=True):
-        shown.add_row(name, unit, *(f"{value:.3f}" for value in metrics[name].values()))
+        table_shown.add_row(escape(name), escape(unit), *(shown(value) for value in metrics[name].values()))
     console = Console()
-    console.print(shown)
+    console.print(table_shown)
     for rejected in table.rejected:
         console.print(f"row {rejected.row}: {rejected.reason}", highlight=False, markup=False)
     for row, prediction in enumerate(predictions):

@@ -119,7 +119,7 @@ class PropertyExperiment(Experiment):
             super().fit(trainer)
             return
         features = self.train.encoded.batch(self.split.train)
-        values = torch.from_numpy(self.table.values[self.split.train]).float()
+        values = torch.from_numpy(self.table.values[self.split.train])
         wanted = self.task.standardize(values) if isinstance(self.task, Regression) else values
         trainer.fit_at_once(self.task, lambda: self.model.fit(features, wanted, self.table.kind), self.val, self.state)
 

@@ -87,6 +87,7 @@ class TrainedModel:
         if self.device.type == "cpu":
             keep_memory()
         set_precision("auto", self.device)
+        self.spreads: list[float] = state["statistics"].get("std", ())
         self.task = self._restore(content["task"])
         self.averages = self.model.averages
         self.reads_tokens = self.model.reads_tokens
@@ -133,17 +134,17 @@ class TrainedModel:
         """Predict molecules of similar size together: on a CPU, batches that fit the cache are the fastest."""
         sizes = torch.as_tensor(encoded.sizes)
         order = torch.argsort(sizes, stable=True)
-        result = torch.zeros(len(order), self.state["outputs"])
+        result = torch.zeros(len(order), self.state["outputs"], dtype=torch.float64)
         spread = torch.zeros_like(result) if self.averages else None
         with torch.inference_mode():
             for part in order.split(128 if self.device.type == "cpu" else CHUNK):
                 batch = encoded.batch(part.numpy()).to(self.device)
                 if spread is None:
-                    result[part] = self.task.predict(batch).float().cpu()
+                    result[part] = self.task.predict(batch).double().cpu()
                 else:
                     each = self.model.copies(batch)  # [B, writings, outputs]
-                    result[part] = self.task.in_units(each.mean(1)).float().cpu()
-                    spread[part] = self.task.in_units(each).std(1).float().cpu()
+                    result[part] = self.task.in_units(each.mean(1)).double().cpu()
+                    spread[part] = self.task.in_units(each).std(1).double().cpu()
         return zip(result.tolist(), repeat(None) if spread is None else spread.tolist(), strict=False)
 
     def explain(self, smiles: str, way: str, target: str | None = None) -> Explanation:
@@ -224,7 +225,7 @@ class TrainedModel:
             return [""] * (len(self.columns()) - 1) + [prediction.error]
         spreads = [f"{value:.3g}" for value in prediction.spread or []] if not self.classes else []
         unknown = [prediction.unknown] if self.reads_tokens else []
-        return [*prediction_cells(prediction.values, self.classes), *spreads, *unknown, ""]
+        return [*prediction_cells(prediction.values, self.classes, self.spreads), *spreads, *unknown, ""]
 
 
 def predict_file(

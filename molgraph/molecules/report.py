@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from molgraph.training.metrics import BETTER
+from molgraph.training.metrics import BETTER, shown
 from molgraph.training.supervised import MultiClass, Regression, Supervised
 from molgraph.training.task import Batches
 
@@ -97,11 +97,12 @@ class PropertyReport:
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(rows[0] + columns)
+            spreads = self.task.std.tolist() if isinstance(self.task, Regression) else ()
             for cells, values in zip(rows[1], predicted, strict=True):
-                writer.writerow(cells + prediction_cells(values.tolist(), classes))
+                writer.writerow(cells + prediction_cells(values.tolist(), classes, spreads))
 
     def _print(self, results: dict[str, Any], targets: Tensor) -> None:
-        shown = [name for name in BETTER if name in next(iter(results["test"].values()))]
+        names = [name for name in BETTER if name in next(iter(results["test"].values()))]
         table = Table(title="test part", title_justify="left")
         for title in ("target", "unit", "metric"):
             table.add_column(title)
@@ -109,12 +110,12 @@ class PropertyReport:
             table.add_column(title, justify="right")
         for column, name in enumerate(self.task.names):
             count = f"{int((~targets[:, column].isnan()).sum()):,}"
-            for position, metric in enumerate(shown):
+            for position, metric in enumerate(names):
                 head = (escape(name), escape(self.units[column])) if position == 0 else ("", "")
-                values = (f"{results[part][name][metric]:.3f}" for part in ("test", "baseline"))
+                values = (shown(results[part][name][metric]) for part in ("test", "baseline"))
                 label = f"{metric.upper().replace('_', ' ')} {BETTER[metric]}"
                 table.add_row(
-                    *head, label, *values, count if position == 0 else "", end_section=position == len(shown) - 1
+                    *head, label, *values, count if position == 0 else "", end_section=position == len(names) - 1
                 )
         self.console.print(table)
 
@@ -129,16 +130,33 @@ def prediction_columns(names: Sequence[str], classes: list[list[str]]) -> list[s
     return columns
 
 
-def prediction_cells(values: Sequence[float], classes: list[list[str]]) -> list[str]:
-    """Return the cells of one row: numbers, or for several classes the label and the probability of each."""
+def prediction_cells(values: Sequence[float], classes: list[list[str]], spreads: Sequence[float] = ()) -> list[str]:
+    """Return the cells of one row: numbers, or for several classes the label and the probability of each.
+
+    Args:
+        values: predictions, or the probabilities of all classes of all targets.
+        classes: labels of each target; empty for numbers.
+        spreads: standard deviation of each target; a number far from zero gets the digits that its spread needs.
+
+    >>> prediction_cells([-11179.0031234, 9.05e-06], [], [0.001, 1e-05])
+    ['-11179.0031234', '9.05e-06']
+    """
     if not classes:
-        return [f"{value:.6g}" for value in values]
+        known = spreads or [math.inf] * len(values)
+        return [f"{value:.{_digits(value, spread)}g}" for value, spread in zip(values, known, strict=True)]
     cells, start = [], 0
     for labels in classes:
         shares = values[start : start + len(labels)]
         cells += [labels[max(range(len(labels)), key=shares.__getitem__)], *(f"{share:.4f}" for share in shares)]
         start += len(labels)
     return cells
+
+
+def _digits(value: float, spread: float) -> int:
+    """Return the significant digits that resolve a millionth of the spread, at least 6."""
+    if not math.isfinite(value) or value == 0 or not 0 < spread < math.inf:
+        return 6
+    return min(17, max(6, 6 + math.ceil(math.log10(abs(value) / spread))))
 
 
 def _defined(results: Any) -> Any:

@@ -3,6 +3,7 @@
 The statistics are plain values, so that a checkpoint rebuilds the task without its data.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def class_counts(table: MoleculeTable, rows: Rows) -> list[Rows]:
 def mean_prediction(table: MoleculeTable, train: Rows) -> torch.Tensor:
     """Return what a model that ignores the molecule would say ``[outputs]``."""
     if table.kind != "multiclass":
-        return torch.tensor(np.nanmean(table.values[train], 0)).float()
+        return torch.tensor(np.nanmean(table.values[train], 0))
     return torch.tensor(np.concatenate([count / count.sum() for count in class_counts(table, train)])).float()
 
 
@@ -73,8 +74,9 @@ def make_task(model: torch.nn.Module, names: list[str], kind: str, statistics: d
         kind: ``regression``, ``classification`` or ``multiclass``.
         statistics: from :func:`statistics`.
     """
+    double = partial(torch.tensor, dtype=torch.float64)
     if kind == "regression":
-        return Regression(model, names, torch.tensor(statistics["mean"]), torch.tensor(statistics["std"]))
+        return Regression(model, names, double(statistics["mean"]), double(statistics["std"]))
     if kind == "classification":
         return Classification(model, names, torch.tensor(statistics["positive_weight"]))
     return MultiClass(model, names, statistics["classes"], torch.tensor(statistics["class_weight"]))

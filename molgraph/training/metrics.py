@@ -1,40 +1,45 @@
-"""Predictions and targets to numbers, with torchmetrics; a metric that is not defined is NaN, never an error."""
+"""Predictions and targets to numbers, in float64 and at any scale; an undefined metric is NaN, never an error."""
 
 import math
 
+import numpy as np
 from torch import Tensor
 
 
 def regression_metrics(predicted: Tensor, targets: Tensor) -> dict[str, float]:
-    """Return RMSE, MAE and the coefficient of determination R² of one target ``[M]``."""
-    from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error, r2_score
+    """Return RMSE, MAE and the coefficient of determination R² of one target ``[M]``.
 
-    if len(targets) == 0:
+    R² is ``1 - Σ(y - p)² / Σ(y - mean y)²``; NaN where the targets do not vary.
+    """
+    truth, said = targets.detach().double().numpy(), predicted.detach().double().numpy()
+    if len(truth) == 0:
         return {"rmse": math.nan, "mae": math.nan, "r2": math.nan}
-    r2 = r2_score(predicted, targets).item() if len(targets) > 1 and targets.std() > 0 else math.nan
+    error, spread = said - truth, truth - truth.mean()
+    total = float(np.square(spread).sum())
     return {
-        "rmse": mean_squared_error(predicted, targets, squared=False).item(),
-        "mae": mean_absolute_error(predicted, targets).item(),
-        "r2": r2,
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "mae": float(np.abs(error).mean()),
+        "r2": 1 - float(np.square(error).sum()) / total if total > 0 else math.nan,
     }
 
 
 def classification_metrics(predicted: Tensor, targets: Tensor) -> dict[str, float]:
-    """Return AUROC, average precision and accuracy of one yes-or-no target; all NaN where one class is absent.
+    """Return AUROC, average precision and accuracy of one yes-or-no target; without both classes the first two are NaN.
 
     Args:
         predicted: probabilities ``[M]``.
         targets: 0 or 1 ``[M]``.
     """
-    from torchmetrics.functional.classification import binary_accuracy, binary_auroc, binary_average_precision
+    from sklearn.metrics import average_precision_score, roc_auc_score
 
-    labels = targets.long()
-    if len(labels) == 0 or labels.min() == labels.max():
+    labels, said = targets.long().numpy(), predicted.detach().double().numpy()
+    if len(labels) == 0:
         return {"auroc": math.nan, "average_precision": math.nan, "accuracy": math.nan}
+    both = bool(labels.min() != labels.max())
     return {
-        "auroc": binary_auroc(predicted, labels).item(),
-        "average_precision": binary_average_precision(predicted, labels).item(),
-        "accuracy": binary_accuracy(predicted, labels).item(),
+        "auroc": float(roc_auc_score(labels, said)) if both else math.nan,
+        "average_precision": float(average_precision_score(labels, said)) if both else math.nan,
+        "accuracy": float(np.mean((said > 0.5) == labels)),
     }
 
 
@@ -45,15 +50,23 @@ def multiclass_metrics(predicted: Tensor, targets: Tensor) -> dict[str, float]:
         predicted: class probabilities ``[M, K]``.
         targets: class numbers ``[M]``.
     """
-    from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+    from sklearn.metrics import f1_score
 
     if len(targets) == 0:
         return {"accuracy": math.nan, "f1": math.nan}
-    classes = predicted.shape[1]
-    return {
-        "accuracy": multiclass_accuracy(predicted, targets.long(), classes, average="micro").item(),
-        "f1": multiclass_f1_score(predicted, targets.long(), classes, average="macro").item(),
-    }
+    labels, said = targets.long().numpy(), predicted.argmax(1).numpy()
+    return {"accuracy": float(np.mean(said == labels)), "f1": float(f1_score(labels, said, average="macro"))}
+
+
+def shown(value: float) -> str:
+    """Return a metric as a table shows it: three decimals, or three digits where those would hide it.
+
+    >>> shown(0.5834), shown(9.05e-6), shown(-0.0126), shown(12345.6), shown(float("nan"))
+    ('0.583', '9.05e-06', '-0.0126', '1.23e+04', 'undefined')
+    """
+    if math.isnan(value):
+        return "undefined"
+    return f"{value:.3f}" if value == 0 or 0.1 <= abs(value) < 1000 else f"{value:.3g}"
 
 
 BETTER = {"rmse": "↓", "mae": "↓", "r2": "↑", "auroc": "↑", "average_precision": "↑", "accuracy": "↑", "f1": "↑"}

@@ -52,6 +52,14 @@ class Supervised(Task):
         """Return the number of measured targets."""
         return (~batch.targets.isnan()).sum().float()
 
+    def loss(self, batch: SupervisedBatch) -> Tensor:
+        """Return the mean loss over the measured targets."""
+        return self.loss_of(self.model(batch.inputs).float(), batch.targets)
+
+    def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of outputs ``[B, outputs]`` over the measured targets ``[B, T]``."""
+        raise NotImplementedError
+
     def predict(self, inputs: Any) -> Tensor:
         """Return predictions in the targets' own units, or probabilities ``[B, outputs]``."""
         return self.in_units(self.model(inputs))
@@ -84,12 +92,18 @@ class Supervised(Task):
     def collect(self, batches: Iterable[SupervisedBatch]) -> tuple[Tensor, Tensor]:
         """Return predictions and targets over all batches, on the CPU."""
         pairs = [(self.predict(batch.inputs), batch.targets) for batch in batches]
-        return torch.cat([p for p, _ in pairs]).float().cpu(), torch.cat([t for _, t in pairs]).cpu()
+        return torch.cat([p for p, _ in pairs]).double().cpu(), torch.cat([t for _, t in pairs]).double().cpu()
 
     def evaluate(self, batches: Iterable[SupervisedBatch]) -> dict[str, float]:
-        """Return each metric averaged over the targets for which it is defined."""
-        per_target = list(self.table(*self.collect(batches)).values())
-        means = {}
+        """Return each metric averaged over the targets for which it is defined; where one is nowhere, ``loss`` too."""
+        outputs, targets = [], []
+        for batch in batches:
+            outputs.append(self.model(batch.inputs).float().detach())
+            targets.append(batch.targets)
+        raw, wanted = torch.cat(outputs), torch.cat(targets)
+        predicted = self.in_units(raw)
+        per_target = list(self.table(predicted.double().cpu(), wanted.double().cpu()).values())
+        means = {"loss": self.loss_of(raw, wanted).item()}
         for name in per_target[0]:
             values = torch.tensor([metrics[name] for metrics in per_target])
             means[name] = values.nanmean().item()
@@ -112,24 +126,25 @@ class Regression(Supervised):
         super().__init__(model, names)
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("std", torch.where(std > 0, std, 1.0).float())
+        # float64: an energy of -11179 with a spread of 0.001 has no digits left in float32
+        self.register_buffer("mean", mean.double())
+        self.register_buffer("std", torch.where(std > 0, std, 1.0).double())
 
-    def loss(self, batch: SupervisedBatch) -> Tensor:
+    def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean squared error over the measured targets."""
-        wanted = self.standardize(batch.targets)
+        wanted = self.standardize(targets)
         measured = ~wanted.isnan()
         # The mask enters before the square: NaN times zero would still be NaN, in the gradient too.
-        error = torch.where(measured, self.model(batch.inputs).float() - wanted.nan_to_num(), 0.0)
+        error = torch.where(measured, outputs - wanted.nan_to_num(), 0.0)
         return error.square().sum() / measured.sum().clamp(min=1)
 
     def standardize(self, targets: Tensor) -> Tensor:
         """Return targets ``[B, T]`` in standard deviations from their mean over the training part."""
-        return (targets - self.mean) / self.std
+        return ((targets.double() - self.mean) / self.std).float()
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """Return predictions in the targets' units ``[..., T]``."""
-        return outputs * self.std + self.mean
+        return outputs.double() * self.std + self.mean
 
     def target_metrics(self, predicted: Tensor, targets: Tensor) -> dict[str, float]:
         """Return RMSE, MAE and R²."""
@@ -152,12 +167,12 @@ class Classification(Supervised):
         self.positive_weight: Tensor
         self.register_buffer("positive_weight", positive_weight.float())
 
-    def loss(self, batch: SupervisedBatch) -> Tensor:
+    def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy over the measured targets."""
-        measured = ~batch.targets.isnan()
+        measured = ~targets.isnan()
         losses = F.binary_cross_entropy_with_logits(
-            self.model(batch.inputs).float(),
-            batch.targets.nan_to_num(),
+            outputs,
+            targets.nan_to_num().float(),
             pos_weight=self.positive_weight,
             reduction="none",
         )
@@ -190,17 +205,17 @@ class MultiClass(Supervised):
         self.class_weight: Tensor
         self.register_buffer("class_weight", class_weight.float())
 
-    def loss(self, batch: SupervisedBatch) -> Tensor:
+    def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy over the measured targets."""
-        total = batch.targets.new_zeros(())
-        logits = self.model(batch.inputs).float().split(self.classes, dim=1)
+        total = outputs.new_zeros(())
+        logits = outputs.split(self.classes, dim=1)
         weights = self.class_weight.split(self.classes)
         for column, (scores, weight) in enumerate(zip(logits, weights, strict=True)):
-            wanted = batch.targets[:, column]
+            wanted = targets[:, column]
             labels = torch.where(wanted.isnan(), -1, wanted).long()
             losses = F.cross_entropy(scores, labels, weight=weight, ignore_index=-1, reduction="none")
             total = total + losses.sum()
-        return total / (~batch.targets.isnan()).sum().clamp(min=1)
+        return total / (~targets.isnan()).sum().clamp(min=1)
 
     def in_units(self, outputs: Tensor) -> Tensor:
         """Return the probability of each class ``[..., sum of classes]``."""

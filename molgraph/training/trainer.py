@@ -15,6 +15,7 @@ import torch
 import yaml
 from rich.console import Console
 from torch import Tensor
+from torch.optim import Optimizer
 
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import TrainerConfig
@@ -41,10 +42,82 @@ class Progress:
     """Best validation value so far."""
     best_epoch: int = 0
     """Epoch of the best value."""
+    judged_by: str = ""
+    """Name of the best value: the monitored metric, or ``loss`` where that is not defined."""
     seconds: float = 0.0
     """Training time so far, over all resumptions."""
     loss_sum: float = 0.0
     """Sum of the training losses of the epoch in progress."""
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss that is no number: what follows would be no model.
+
+    Args:
+        step: the optimizer step, from 1.
+        value: its loss.
+    """
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__(
+            f"the loss at step {step} is {value}: training stops, the checkpoints hold the last good weights; "
+            "lower trainer.optimizer.learning_rate, or check the targets for values far from all others"
+        )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """By what a validation is judged."""
+
+    name: str
+    """The task's monitored metric, or ``loss`` where that is not defined on these data."""
+    value: float
+    """Its value; NaN where nothing is defined."""
+    mode: str
+    """``min`` or ``max``."""
+
+    def is_better(self, progress: "Progress") -> bool:
+        """Return whether this is better than the best so far; two values of different names do not compare."""
+        if progress.best is None or math.isnan(progress.best):
+            return True  # also a metric that is nowhere defined leaves a best.pt
+        if progress.judged_by and progress.judged_by != self.name:
+            return progress.judged_by == "loss"
+        return self.value < progress.best if self.mode == "min" else self.value > progress.best
+
+
+def judge(metrics: dict[str, float], task: Task, step: int = 0) -> Judgement:
+    """Return the monitored metric, or the loss where the metric is not defined, as AUROC without both classes.
+
+    Raises:
+        TrainingDiverged: neither is a number.
+    """
+    if math.isfinite(metrics[task.monitor]) or "loss" not in metrics:
+        return Judgement(task.monitor, metrics[task.monitor], task.mode)
+    if not math.isfinite(metrics["loss"]):
+        raise TrainingDiverged(step, metrics["loss"])
+    return Judgement("loss", metrics["loss"], "min")
+
+
+@dataclass
+class Setup:
+    """What one training runs with, from its first step to its last."""
+
+    task: Task
+    """Model, loss and metrics, on the device."""
+    state: dict[str, Any]
+    """Plain values that rebuild the model beside the configuration, stored in the checkpoints."""
+    device: torch.device
+    """Where batches and weights lie."""
+    steps: int
+    """Optimizer steps in all."""
+    optimizer: Optimizer
+    """Turns gradients into steps."""
+    passes: Callable[[Any], Tensor]
+    """Batch to loss, with gradients left in the parameters."""
+    average: list[Tensor]
+    """Moving average of the parameters; empty without one."""
+    growth: Growth = field(default_factory=Growth)
+    """Watches the memory."""
 
 
 @dataclass
@@ -79,8 +152,8 @@ class Trainer:
         """
         train = shard(train, self.world)
         self._prepare(task, len(train), state or {})
-        train, val = on_device(train, self.device), on_device(val, self.device)
-        bar = ProgressLine(self.console, self.steps, self.progress.step)
+        train, val = on_device(train, self.setup.device), on_device(val, self.setup.device)
+        bar = ProgressLine(self.console, self.setup.steps, self.progress.step)
         try:
             while not self._finished():
                 self._train_epoch(train, bar)
@@ -104,83 +177,91 @@ class Trainer:
             state: called after fitting; plain values that rebuild the model beside the configuration.
         """
         start = time.perf_counter()
-        self.task, self.device = task, torch.device("cpu")
         fit()
-        self.state = state()
         self.progress.seconds = time.perf_counter() - start
-        metrics = evaluate(task, val, self.device)
-        self.progress.best, self.progress.epoch, self.progress.best_epoch = metrics[task.monitor], 1, 1
-        self._save(self.folder / "best.pt", {"epoch": 1})
-        self._save(self.folder / "last.pt", {"progress": vars(self.progress).copy()})
+        metrics = evaluate(task, val, torch.device("cpu"))
+        self.progress.best, self.progress.epoch, self.progress.best_epoch = judge(metrics, task).value, 1, 1
+        content = self._content(task, state())
+        self._write("best.pt", content | {"epoch": 1})
+        self._write("last.pt", content | {"progress": vars(self.progress).copy()})
         loggers: list[Logger] = [CSVLogger(self.folder / "metrics.csv", 0), *self.loggers]
         for logger in loggers:
             logger.log({"epoch": 1, "step": 0} | {f"val_{name}": value for name, value in metrics.items()})
             logger.close()
 
     def _prepare(self, task: Task, batches: int, state: dict[str, Any]) -> None:
+        """Choose device and precision, make the optimizer, and go on from ``last.pt`` where there is one."""
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
-        self.device = self.world.device(choose_device(self.config.device))
-        if self.device.type == "cpu":
+        device = self.world.device(choose_device(self.config.device))
+        if device.type == "cpu":
             keep_memory()
-        self.growth = Growth()
-        self.config = replace(self.config, precision=choose_precision(self.config.precision, self.device))
-        precision = set_precision(self.config.precision, self.device)
-        self.task, self.state = task.to(self.device), state
-        self.steps = min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs)
-        self.optimizer = build_optimizer(task, self.config.optimizer)
-        self.passes = build_passes(task, self.config, self.device, self.world)
-        self.average = [p.detach().clone() for p in task.parameters()] if self.config.ema else []
+        self.config = replace(self.config, precision=choose_precision(self.config.precision, device))
+        precision = set_precision(self.config.precision, device)
+        task = task.to(device)
+        setup = self.setup = Setup(
+            task,
+            state,
+            device,
+            min(batches * self.config.epochs, self.config.max_steps or batches * self.config.epochs),
+            build_optimizer(task, self.config.optimizer),
+            build_passes(task, self.config, device, self.world),
+            [p.detach().clone() for p in task.parameters()] if self.config.ema else [],
+        )
         if (self.folder / "last.pt").exists():
-            self._restore()
+            self._restore(setup)
         self.world.begin(task)
         if self.world.leads:
             self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
         parameters = sum(p.numel() for p in task.parameters())
         self.console.print(
-            f"[bold]{describe_device(self.device)}[/], {precision} · {parameters:,} parameters · "
-            f"{self.steps:,} steps in {self.config.epochs} epochs",
+            f"[bold]{describe_device(device)}[/], {precision} · {parameters:,} parameters · "
+            f"{setup.steps:,} steps in {self.config.epochs} epochs",
             highlight=False,
         )
 
     def _train_epoch(self, train: Batches, bar: ProgressLine) -> None:
         """Take the steps of one epoch; the batches that a resumed run has done already are drawn and passed over."""
         progress, start = self.progress, time.perf_counter()
-        self.task.train()
+        self.setup.task.train()
         losses: list[Tensor] = []
         for index, batch in enumerate(train.epoch(progress.epoch)):
             if index < progress.batch:
                 continue
-            if progress.step >= self.steps:
+            if progress.step >= self.setup.steps:
                 break
             losses.append(self._step(batch))
             progress.step, progress.batch = progress.step + 1, index + 1
+            if self.setup.device.type == "cpu" and not losses[-1].isfinite():  # a GPU is asked when it is waited for
+                self._settle(losses, start)
             bar.advance(progress.step)
-            self.growth.check()
+            self.setup.growth.check()
             if progress.step % self.config.checkpoint_every == 0:
                 losses, start = self._settle(losses, start)
                 self._save_last()
         self._settle(losses, start)
 
     def _step(self, batch: Any) -> Tensor:
-        rate = learning_rate(self.progress.step, self.steps, self.config.optimizer)
-        for group in self.optimizer.param_groups:
+        rate = learning_rate(self.progress.step, self.setup.steps, self.config.optimizer)
+        for group in self.setup.optimizer.param_groups:
             group["lr"] = rate
-        loss = self.passes(batch.to(self.device))
+        loss = self.setup.passes(batch.to(self.setup.device))
         if self.config.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(self.task.parameters(), self.config.optimizer.clip)
-        self.optimizer.step()
-        if self.average:
+            torch.nn.utils.clip_grad_norm_(self.setup.task.parameters(), self.config.optimizer.clip)
+        self.setup.optimizer.step()
+        if self.setup.average:
             # A short run would otherwise average in its random start.
             decay = min(self.config.ema, (1 + self.progress.step) / (10 + self.progress.step))
-            torch._foreach_lerp_(self.average, [p.detach() for p in self.task.parameters()], 1 - decay)
+            torch._foreach_lerp_(self.setup.average, [p.detach() for p in self.setup.task.parameters()], 1 - decay)
         return loss
 
     def _settle(self, losses: list[Tensor], start: float) -> tuple[list[Tensor], float]:
         """Add up losses and time: the one moment at which the host waits for the device."""
         if losses:
             # float64 and one by one, so that the sum does not depend on where an interruption cut it.
-            for value in torch.stack(losses).double().cpu().tolist():
+            for number, value in enumerate(torch.stack(losses).double().cpu().tolist()):
+                if not math.isfinite(value):
+                    raise TrainingDiverged(self.progress.step - len(losses) + number + 1, value)
                 self.progress.loss_sum += value
         now = time.perf_counter()
         self.progress.seconds += now - start
@@ -195,7 +276,7 @@ class Trainer:
         self._save_last()
 
     def _out_of_steps(self) -> bool:
-        return self.progress.epoch >= self.config.epochs or self.progress.step >= self.steps
+        return self.progress.epoch >= self.config.epochs or self.progress.step >= self.setup.steps
 
     def _finished(self) -> bool:
         patience = self.config.patience
@@ -204,49 +285,51 @@ class Trainer:
     def _validate(self, val: Batches, train_loss: float, bar: ProgressLine) -> None:
         progress, start = self.progress, time.perf_counter()
         with self._averaged_weights():
-            metrics = self.world.agree(evaluate(self.task, val, self.device) if self.world.leads else None)
-            value = metrics[self.task.monitor]
-            if self._is_better(value):
-                progress.best, progress.best_epoch = value, progress.epoch
-                self._save(self.folder / "best.pt", {"epoch": progress.epoch})
+            metrics = self.world.agree(evaluate(self.setup.task, val, self.setup.device) if self.world.leads else None)
+            judged = judge(metrics, self.setup.task, progress.step)
+            if judged.is_better(progress):
+                progress.best, progress.best_epoch = judged.value, progress.epoch
+                progress.judged_by = judged.name
+                self._save("best.pt", {"epoch": progress.epoch})
         progress.seconds += time.perf_counter() - start
-        rate = self.optimizer.param_groups[0]["lr"]
+        rate = self.setup.optimizer.param_groups[0]["lr"]
         row = {"epoch": progress.epoch, "step": progress.step, "train_loss": train_loss, "learning_rate": rate}
         row |= {f"val_{name}": metric for name, metric in metrics.items()}
         if self.config.diagnose:
-            row |= self.task.diagnose(next(iter(val.epoch(0))).to(self.device))
+            row |= self.setup.task.diagnose(next(iter(val.epoch(0))).to(self.setup.device))
         for logger in self.loggers:
             logger.log(row)
         bar.show(
             progress.step,
-            f"epoch {progress.epoch}/{self.config.epochs}  loss {train_loss:.4f}  val {self.task.monitor} {value:.4f}  "
-            f"(best {progress.best:.4f}, epoch {progress.best_epoch})",
+            f"epoch {progress.epoch}/{self.config.epochs}  loss {train_loss:.4g}  "
+            f"val {judged.name} {judged.value:.4g}  (best {progress.best:.4g}, epoch {progress.best_epoch})",
         )
 
-    def _is_better(self, value: float) -> bool:
-        best = self.progress.best
-        if best is None or math.isnan(best):
-            return True  # also a metric that is not defined leaves a best.pt
-        return value < best if self.task.mode == "min" else value > best
-
     def _averaged_weights(self) -> "_Swapped":
-        return _Swapped(list(self.task.parameters()), self.average)
+        return _Swapped(list(self.setup.task.parameters()), self.setup.average)
 
-    def _save(self, path: Path, extra: dict[str, Any]) -> None:
-        if not self.world.leads:
-            return
-        content = {"task": self.task.state_dict(), "config": yaml.safe_dump(self.run_config, sort_keys=False)}
-        save_checkpoint(path, content | {"state": yaml.safe_dump(self.state, sort_keys=False)} | extra)
+    def _content(self, task: Task, state: dict[str, Any]) -> dict[str, Any]:
+        """Return what every checkpoint holds."""
+        texts = {"config": self.run_config, "state": state}
+        return {"task": task.state_dict()} | {k: yaml.safe_dump(v, sort_keys=False) for k, v in texts.items()}
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        if self.world.leads:
+            save_checkpoint(self.folder / name, content)
+
+    def _save(self, name: str, extra: dict[str, Any]) -> None:
+        self._write(name, self._content(self.setup.task, self.setup.state) | extra)
 
     def _save_last(self) -> None:
+        setup = self.setup
         generators = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        if setup.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(setup.device)
         self._save(
-            self.folder / "last.pt",
+            "last.pt",
             {
-                "optimizer": self.optimizer.state_dict(),
-                "average": self.average,
+                "optimizer": setup.optimizer.state_dict(),
+                "average": setup.average,
                 "progress": vars(self.progress).copy(),
                 "generators": generators,
                 # "auto" chose them by a stopwatch; another kernel or number of threads would round differently.
@@ -254,21 +337,21 @@ class Trainer:
             },
         )
 
-    def _restore(self) -> None:
+    def _restore(self, setup: Setup) -> None:
         content = load_checkpoint(self.folder / "last.pt")
         try:
-            self.task.load_state_dict(content["task"])
+            setup.task.load_state_dict(content["task"])
         except RuntimeError as error:
             raise ValueError(f"{self.folder / 'last.pt'} does not fit the model of config.yaml; {error}") from error
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.average = [tensor.to(self.device) for tensor in content["average"]]
+        setup.optimizer.load_state_dict(content["optimizer"])
+        setup.average = [tensor.to(setup.device) for tensor in content["average"]]
         self.progress = Progress(**content["progress"])
         torch.set_rng_state(content["generators"]["cpu"])
-        if self.device.type == "cpu" and "cuda" not in content["generators"]:
+        if setup.device.type == "cpu" and "cuda" not in content["generators"]:
             torch.set_float32_matmul_precision(content["kernels"]["matmul"])
             torch.set_num_threads(self.config.threads or content["kernels"]["threads"])
-        if self.device.type == "cuda" and "cuda" in content["generators"]:
-            torch.cuda.set_rng_state(content["generators"]["cuda"], self.device)
+        if setup.device.type == "cuda" and "cuda" in content["generators"]:
+            torch.cuda.set_rng_state(content["generators"]["cuda"], setup.device)
         self.console.print(f"resuming at epoch {self.progress.epoch + 1}, step {self.progress.step:,}", highlight=False)
 
 

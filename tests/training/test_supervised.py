@@ -94,7 +94,8 @@ def test_a_batch_without_any_label_has_no_loss_and_no_gradient(kind):
 
 def test_predictions_come_in_the_units_of_the_targets():
     task = Regression(Fixed(LOGITS), ["a", "b"], torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]))
-    torch.testing.assert_close(task.predict(None), LOGITS * torch.tensor([2.0, 1.0]) + torch.tensor([1.0, 0.0]))
+    wanted = LOGITS.double() * torch.tensor([2.0, 1.0]) + torch.tensor([1.0, 0.0])
+    torch.testing.assert_close(task.predict(None), wanted)
     assert torch.equal(Classification(Fixed(LOGITS), ["a", "b"], torch.ones(2)).predict(None), LOGITS.sigmoid())
     shares = MultiClass(Fixed(torch.randn(4, 5)), ["a", "b"], [3, 2], torch.ones(5)).predict(None)
     torch.testing.assert_close(shares[:, :3].sum(1), torch.ones(4))

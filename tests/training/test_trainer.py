@@ -9,7 +9,7 @@ from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import OptimizerConfig, TrainerConfig
 from molgraph.training.hardware import precision
 from molgraph.training.task import Task
-from molgraph.training.trainer import Trainer, evaluate
+from molgraph.training.trainer import Trainer, TrainingDiverged, evaluate
 from tests.training.toy import Interrupted, interrupt, make_data, make_task
 
 QUIET = Console(quiet=True)
@@ -284,3 +284,31 @@ def test_the_fastest_precision_trains_as_the_one_that_it_stands_for(tmp_path, mo
     for name in ("fastest", equal):
         fit(tmp_path / name, precision=name, epochs=1)
     assert_same_run(tmp_path / "fastest", tmp_path / equal)
+
+
+class Judged(Scripted):
+    """A task whose metric is not defined, and which has a loss."""
+
+    def evaluate(self, batches):
+        return {"score": math.nan, "loss": next(self.values)}
+
+
+def test_where_the_metric_is_not_defined_the_loss_chooses_and_patience_works(tmp_path):
+    trainer = fit(tmp_path, Judged([3, 2, 1, 4, 5, 6, 7], "max"), epochs=7, patience=2)
+    assert (trainer.progress.epoch, trainer.progress.best_epoch, trainer.progress.best) == (5, 3, 1)
+    assert trainer.progress.judged_by == "loss"
+
+
+class Diverging(Scripted):
+    """A task whose loss becomes infinite at its third step."""
+
+    def loss(self, batch):
+        self.calls = vars(self).get("calls", 0) + 1
+        loss = super().loss(batch)
+        return loss * math.inf if self.calls == 3 else loss
+
+
+def test_the_first_loss_that_is_no_number_stops_training(tmp_path):
+    with pytest.raises(TrainingDiverged, match=r"the loss at step 3 is (inf|nan).*learning_rate"):
+        fit(tmp_path, Diverging([1.0] * 9, "min"), epochs=3)
+    assert not (tmp_path / "last.pt").exists()

@@ -202,12 +202,12 @@ class PropertyBatches:
         """Return the same batches, made on ``device`` where the molecules can lie there as a whole."""
         if device.type == "cpu" or not isinstance(self.encoded, Resident):
             return self
-        return replace(self, encoded=self.encoded.on(device), resident=torch.from_numpy(self.values).float().to(device))
+        return replace(self, encoded=self.encoded.on(device), resident=torch.from_numpy(self.values).to(device))
 
     def _targets(self, chosen: NDArray[np.int64]) -> torch.Tensor:
         rows = torch.from_numpy(chosen)
         if self.resident is None:
-            return torch.from_numpy(self.values)[rows].float()
+            return torch.from_numpy(self.values)[rows]
         return self.resident[rows.to(self.resident.device, non_blocking=True)]
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from molgraph.training.comparison.runs import RESAMPLES, Row
-from molgraph.training.metrics import BETTER
+from molgraph.training.metrics import BETTER, shown
 
 
 def header(monitor: str, rows: Sequence[Row]) -> list[str]:
@@ -25,14 +25,17 @@ def header(monitor: str, rows: Sequence[Row]) -> list[str]:
 def cells(row: Row, is_best: bool) -> list[str]:
     """Return the cells of one model."""
     metrics = [
-        f"{mean:.3f}" + ("" if math.isnan(spread) else f" ± {spread:.3f}") for mean, spread in row.metrics.values()
+        shown(mean) + ("" if math.isnan(spread) else f" ± {shown(spread)}") for mean, spread in row.metrics.values()
     ]
-    value, low, high = row.difference
-    verdict = (
-        ["best", ""] if is_best else [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", "yes" if row.significant else "no"]
-    )
+    value, low, high = map(signed, row.difference)
+    verdict = ["best", ""] if is_best else [f"{value} [{low}, {high}]", "yes" if row.significant else "no"]
     counts = [row.label, row.kind, str(row.runs), f"{row.parameters:,}", f"{row.seconds:.0f}"]
     return [*counts, _rate(row.train_rate), _rate(row.predict_rate), *metrics, *verdict]
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign."""
+    return ("+" if value >= 0 else "") + shown(value)
 
 
 def _rate(value: float) -> str:
@@ -48,13 +51,13 @@ IN_FILES_ONLY = frozenset(
 def show(console: Console, monitor: str, rows: Sequence[Row]) -> None:
     """Print the columns that matter most."""
     titles = header(monitor, rows)
-    shown = [position for position, title in enumerate(titles) if title not in IN_FILES_ONLY]
+    places = [position for position, title in enumerate(titles) if title not in IN_FILES_ONLY]
     table = Table()
-    for position in shown:
+    for position in places:
         table.add_column(titles[position].replace("[", r"\["), justify="left" if position == 0 else "right")
     for place, row in enumerate(rows):
         line = cells(row, place == 0)
-        table.add_row(*(line[position].replace("[", r"\[") for position in shown))
+        table.add_row(*(line[position].replace("[", r"\[") for position in places))
     console.print(table)
 
 

@@ -232,7 +232,7 @@ class Study(Experiment):
     def _say(self, label: str, what: str, results: dict[str, Any]) -> None:
         self.console.print(
             f"{label}, {what}: {results['parameters']:,} parameters, {results['seconds']:.0f} s, "
-            f"validation {results['monitor'].upper()} {results['score']:.4f}",
+            f"validation {results['monitor'].upper()} {results['score']:.4g}",
             highlight=False,
             markup=False,
             soft_wrap=True,
