@@ -23,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         parser = build_parser()
         options = parser.parse_args(words)
+        if vars(options).get("trust"):
+            from molgraph.training.plugins import trust
+
+            trust(options.trust)
         options.run_verb(options)
     except (ValueError, FileExistsError, ModuleNotFoundError) as error:
         print(f"molgraph: {error}", file=sys.stderr)
@@ -56,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(verbs)
     resume = verbs.add_parser("resume", help="finish an interrupted training")
     resume.add_argument("run", type=Path, help="run folder")
+    resume.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
     resume.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="changes, such as trainer.epochs=100")
     resume.set_defaults(run_verb=_resume)
     return parser
@@ -71,6 +76,7 @@ def _add_explain(verbs: Any) -> None:
         "--by", choices=["attention", "gradient"], help="attention, or gradient x input (default: both, if there are)"
     )
     parser.add_argument("--target", help="name of the target (default: the first)")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
     parser.add_argument("-o", "--output", type=Path, help="folder to write (default: explanations in the run folder)")
     parser.set_defaults(run_verb=_explain)
 
@@ -123,6 +129,7 @@ def _train(overrides: list[str]) -> None:
 
     from molgraph.training.config import CONF, TrainerConfig
 
+    overrides = _with_plugins(overrides)
     ConfigStore.instance().store(group="trainer", name="schema", node=TrainerConfig)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # our own mistakes show where they are; the user's are one line
     if "COMP_LINE" in os.environ:
@@ -156,6 +163,18 @@ def _train(overrides: list[str]) -> None:
             from molgraph.training.hardware.distributed import World
 
             World.leave()
+
+
+def _with_plugins(overrides: list[str]) -> list[str]:
+    """Trust the modules that ``plugins=[...]`` names, and let Hydra see the configuration files of all plug-ins."""
+    from molgraph.training.plugins import configurations, trust
+
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key == "plugins":
+            trust(name.strip() for name in value.strip("[]").split(",") if name.strip())
+    folders = ",".join(f"'file://{folder}'" for folder in configurations())
+    return [*overrides, f"hydra.searchpath=[{folders}]"] if folders else overrides
 
 
 def _plain(error: Exception) -> str:

@@ -27,6 +27,7 @@ def _add_predict(verbs: Any) -> None:
     parser.add_argument("--delimiter", default=",", help="what separates the cells (default: a comma)")
     parser.add_argument("--workers", type=int, help="processes that read molecules (default: one for each core)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
     parser.set_defaults(run_verb=_predict)
 
 
@@ -37,6 +38,7 @@ def _add_evaluate(verbs: Any) -> None:
     parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
     parser.add_argument("--delimiter", default=",", help="what separates the cells (default: a comma)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
     parser.set_defaults(run_verb=_evaluate)
 
 

@@ -63,7 +63,7 @@ class PropertyExperiment(Experiment):
         self.statistics = statistics(self.table, self.split.train, self.balance)
         self.model = self.build_model(self.model_config)
         names = [target.name for target in self.table.targets]
-        self.task = make_task(self.model, names, self.table.kind, self.statistics)
+        self.task = self.make_task(names)
         encoded = self.model.encode(self.table.smiles, self.config.workers, self.console)
         size = self.config.batch_size
         self.train = PropertyBatches(encoded, self.table.values, self.split.train, size, self.seed, shuffle=True)
@@ -78,10 +78,14 @@ class PropertyExperiment(Experiment):
         outputs, standardization = number_of_outputs(self.table), self.config.standardization()
         return predictor_class(model).build(smiles, outputs, standardization=standardization, **options)
 
+    def make_task(self, names: list[str]) -> Supervised:
+        """Return the task of the prepared model; a subclass with a loss of its own overrides this."""
+        return make_task(self.model, names, self.table.kind, self.statistics)
+
     def _read(self, folder: Path) -> tuple[MoleculeTable, list[str]]:
         # The rows that a published set is known to have wrong do not stop it: they are skipped, and said.
         on_error = "skip" if self.config.name else self.config.on_error
-        table = read_table(self.config.source())
+        table = locate(self.config.reader)() if self.config.reader else read_table(self.config.source())
         table, canonical = check_molecules(
             table, self.config.standardization(), on_error, self.config.workers, self.console
         )

@@ -26,6 +26,7 @@ from molgraph.molecules.reading.table import check_delimiter, open_text, read_he
 from molgraph.molecules.report import prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
 from molgraph.molecules.tasks import make_task
+from molgraph.training import plugins
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
 from molgraph.training.hardware.allocator import keep_memory
@@ -278,6 +279,13 @@ def predict_file(
             yield prediction
 
 
-def load(run: str | Path, device: str = "auto") -> TrainedModel:
-    """Load the best model of a run folder; see :class:`TrainedModel`."""
+def load(run: str | Path, device: str = "auto", trust: Iterable[str] = ()) -> TrainedModel:
+    """Load the best model of a run folder; see :class:`TrainedModel`.
+
+    Args:
+        run: run folder, or a checkpoint in it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        trust: modules of your own, beside installed plug-ins, whose classes the run may name.
+    """
+    plugins.trust(trust)
     return TrainedModel(run, device)

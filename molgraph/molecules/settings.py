@@ -14,6 +14,7 @@ class DataConfig:
 
     Attributes:
         name: a named set (``molgraph data`` lists them), or null for ``path``.
+        reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
         path: a CSV file of one's own.
         smiles_column: column with the molecules.
         targets: columns to predict; empty takes all targets of a named set.
@@ -35,6 +36,7 @@ class DataConfig:
     """
 
     name: str | None = None
+    reader: str | None = None
     path: str | None = None
     smiles_column: str = "smiles"
     targets: list[str] = field(default_factory=list)

@@ -1,7 +1,6 @@
 """Configuration values: the trainer's dataclasses, and ``{"_target_": "molgraph...", ...} -> object``."""
 
 import copy
-import importlib
 import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from molgraph.training.renamed import current_name
+from molgraph.training.plugins import find
 
 CONF = next(path for path in (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf") if path.is_dir())
 """The folder of configuration files: inside the package in a wheel, beside it in a clone or an editable install."""
@@ -101,20 +100,12 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def locate(target: str) -> Any:
-    """Return the object with the dotted name ``target``, which has to lie in this package.
+    """Return what the dotted name ``target`` names; see :func:`~molgraph.training.plugins.find`.
 
     Raises:
-        ValueError: the name is outside ``molgraph`` (a configuration never runs foreign code) or does not exist.
+        ValueError: it is not molgraph's nor a known plug-in's, or it does not exist.
     """
-    module, _, name = current_name(target).rpartition(".")
-    if module.partition(".")[0] != "molgraph":
-        raise ValueError(
-            f"_target_ {target!r} lies outside molgraph; configurations may only name molgraph's own classes"
-        )
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ValueError(f"_target_ {target!r} does not exist: {error}") from error
+    return find(target)
 
 
 def instantiate(node: dict[str, Any], **extra: Any) -> Any:

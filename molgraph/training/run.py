@@ -13,6 +13,7 @@ from molgraph.training.config import TrainerConfig, instantiate, read_config, wi
 from molgraph.training.experiment import Experiment
 from molgraph.training.hardware.distributed import World
 from molgraph.training.loggers import Logger, WandbLogger
+from molgraph.training.plugins import check_targets
 from molgraph.training.trainer import Trainer
 
 
@@ -31,6 +32,7 @@ def train(config: dict[str, Any], folder: str | Path, console: Console | None = 
         ValueError: a value that the trainer or the task does not know.
     """
     settings = TrainerConfig.from_dict(config["trainer"])  # before data are read and a folder is made
+    check_targets({key: config.get(key) for key in ("data", "model", "task", "plugins")})
     world = World.join()
     if not world.leads:
         with TemporaryDirectory() as aside:  # what the leader writes, too

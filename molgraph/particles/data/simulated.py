@@ -20,6 +20,7 @@ from molgraph.particles.data.trajectory import SPLITS, Metadata, ParticleSet, Tr
 from molgraph.particles.solvers.scenes import Scene
 from molgraph.training.cache import cache_folder
 from molgraph.training.config import instantiate, require
+from molgraph.training.plugins import trust, trusted
 
 SPECIES = {"obstacle": 3, "water": 5, "sand": 6, "goop": 7}
 """Numbers of the materials, those of GNS; atoms have their atomic number."""
@@ -148,7 +149,7 @@ class SimulatedSet:
             yield from (self.trajectory(seed, device) for seed in seeds)
             return
         # a fresh interpreter per worker: forking a process that runs threads of PyTorch or Warp can hang
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=trust, initargs=(trusted(),)) as pool:
             yield from pool.map(self.trajectory, seeds, [device] * len(seeds))
 
     def _describe(self, scene: Scene) -> Metadata:
