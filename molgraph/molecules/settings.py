@@ -14,7 +14,6 @@ class DataConfig:
 
     Attributes:
         name: a named set (``molgraph data`` lists them), or null for ``path``.
-        reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
         path: a CSV file of one's own.
         smiles_column: column with the molecules.
         targets: columns to predict; empty takes all targets of a named set.
@@ -33,10 +32,10 @@ class DataConfig:
         stereo: keep stereochemistry.
         batch_size: molecules in a batch.
         workers: processes for reading molecules (null: one for each core).
+        reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
     """
 
     name: str | None = None
-    reader: str | None = None
     path: str | None = None
     smiles_column: str = "smiles"
     targets: list[str] = field(default_factory=list)
@@ -55,6 +54,7 @@ class DataConfig:
     stereo: bool = True
     batch_size: int = 64
     workers: int | None = None
+    reader: str | None = None
 
     def source(self) -> Source:
         """Return where the table lies."""
