@@ -64,3 +64,12 @@ def test_a_simulator_of_the_first_version_rolls_out_as_it_did(kind):
 def test_a_per_atom_run_of_the_first_version_is_whole():
     content = load_checkpoint(RUNS / "atoms" / "best.pt")
     assert "task" in content and "config" in content
+
+
+@pytest.mark.parametrize("kind", ["gatv2", "dmpnn_rdkit", "gru", "ridge"])
+def test_atom_maps_do_not_change_a_prediction(kind):
+    mapped = ["[CH3:5][C@H:3]([NH2:9])[C:1](=[O:2])[OH:7]", "[CH3:1][C@H:2]([CH3:3])[NH2:4]"]
+    model = molgraph.load(RUNS / kind, device="cpu")
+    plain = model.predict(["C[C@H](N)C(=O)O", "CC(C)N"])
+    for one, other in zip(model.predict(mapped), plain, strict=True):
+        np.testing.assert_allclose(one.values, other.values, rtol=1e-5)

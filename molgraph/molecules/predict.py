@@ -21,8 +21,9 @@ from torch import Tensor
 
 from molgraph.molecules.models.attribution import Explanation
 from molgraph.molecules.models.predictor import Predictor
+from molgraph.molecules.reading.delimited import delimited_rows, open_text
 from molgraph.molecules.reading.parallel import available_cores
-from molgraph.molecules.reading.table import check_delimiter, open_text, read_header, too_long
+from molgraph.molecules.reading.table import check_delimiter, read_header, smiles_position, too_long
 from molgraph.molecules.report import prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
 from molgraph.molecules.tasks import make_task
@@ -252,19 +253,18 @@ def predict_file(
     """
     with open_text(source) as file:
         delimiter = check_delimiter(delimiter)
-        reader = csv.reader(file, delimiter=delimiter)
-        header = read_header(reader, source, delimiter)
-        if smiles_column not in header:
-            raise ValueError(
-                f"{source} has no column {smiles_column!r}; its columns are {', '.join(header)} (--smiles-column)"
-            )
-        position = header.index(smiles_column)
+        rows = delimited_rows(file, source, delimiter)
+        header = read_header(rows, source, delimiter)
+        try:
+            position = smiles_position(header, smiles_column, str(source))
+        except ValueError as error:
+            raise ValueError(f"{error} (--smiles-column)") from error
         writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
         writer.writerow(header + model.columns())
         pending: deque[tuple[list[str], str]] = deque()
 
         def texts() -> Iterator[str]:
-            for row in reader:
+            for _, row in rows:
                 if not row and len(header) > 1:
                     continue  # an empty line; in a file with a single column it is a row with an empty cell
                 cells = (row + [""] * len(header))[: len(header)]

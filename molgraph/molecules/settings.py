@@ -30,6 +30,7 @@ class DataConfig:
         hydrogens: write hydrogens as atoms.
         salts: ``keep`` or ``largest`` (drop counter-ions).
         stereo: keep stereochemistry.
+        max_atoms: a molecule with more atoms is left out.
         batch_size: molecules in a batch.
         workers: processes for reading molecules (null: one for each core).
         reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
@@ -52,6 +53,7 @@ class DataConfig:
     hydrogens: bool = False
     salts: str = "keep"
     stereo: bool = True
+    max_atoms: int = 1000
     batch_size: int = 64
     workers: int | None = None
     reader: str | None = None
@@ -62,7 +64,7 @@ class DataConfig:
 
     def standardization(self) -> Standardization:
         """Return what is done to each molecule."""
-        return Standardization(self.hydrogens, self.salts, self.stereo)
+        return Standardization(self.hydrogens, self.salts, self.stereo, self.max_atoms)
 
 
 def make_split(config: DataConfig, table: MoleculeTable, canonical: list[str]) -> splits.Split:

@@ -15,7 +15,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgraph.molecules.reading.parallel import map_chunks
-from molgraph.molecules.reading.smiles import InvalidSmiles, parse
+from molgraph.molecules.reading.smiles import InvalidSmiles, has_atom_maps, parse
 
 PROPERTIES: dict[str, tuple[Callable[[Chem.Mol], float], str]] = {
     "logp": (
@@ -144,11 +144,7 @@ def strip_atom_maps(smiles: str) -> tuple[str, bool]:
     (('CO', True), ('OC', False))
     """
     mol = parse(smiles)
-    if not any(atom.GetAtomMapNum() for atom in mol.GetAtoms()):
-        return smiles, False
-    for atom in mol.GetAtoms():
-        atom.SetAtomMapNum(0)
-    return Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(mol))), True
+    return (Chem.MolToSmiles(mol), True) if has_atom_maps(smiles) else (smiles, False)
 
 
 def canonical_mixture(smiles: str) -> str:

@@ -17,6 +17,11 @@ _FAST.sanitize = False  # type: ignore[assignment]  # RDKit's stubs know no sett
 _FAST.removeHs = False  # type: ignore[assignment]
 _NO_PROBLEM = Chem.SanitizeFlags.SANITIZE_NONE
 
+_MAP = re.compile(r"(\[[^\[\]:]*):\d+\]")
+"""An atom map, ``[CH3:1]``."""
+_CAS = re.compile(r"\d{2,7}-\d{2}-\d")
+_WORD = re.compile(r"[A-Za-z][a-z]{3,}(?:[ -][A-Za-z]+)*")
+
 _HYDROGEN = re.compile(r"\[\d*(?:H|#1)")
 """Hydrogens as atoms (``[H]``, ``[2H]``, ``[#1]``), and what begins alike (``[Hg]``)."""
 
@@ -46,11 +51,13 @@ class Standardization:
         hydrogens: write hydrogens as atoms of their own.
         salts: ``keep`` all fragments, or only the ``largest`` (by heavy atoms).
         stereo: keep the marks of stereochemistry.
+        max_atoms: a molecule with more heavy atoms is refused, since a single polymer can hold up a whole file.
     """
 
     hydrogens: bool = False
     salts: str = "keep"
     stereo: bool = True
+    max_atoms: int = 1000
 
     def __post_init__(self) -> None:
         """Refuse an unknown way to treat salts."""
@@ -59,14 +66,16 @@ class Standardization:
 
 
 def parse(smiles: str, standardization: Standardization | None = None) -> Chem.Mol:
-    """Turn a SMILES into a sanitized molecule.
+    """Turn a SMILES, an InChI or a mol block into a sanitized molecule.
+
+    Atom maps are bookkeeping of reactions: they go before stereo is perceived, and change nothing.
 
     Args:
-        smiles: one molecule; surrounding blanks are ignored.
+        smiles: one molecule; surrounding blanks are ignored, as are a name or CXSMILES after a blank.
         standardization: hydrogens, salts and stereo; by default the molecule stays as written.
 
     Raises:
-        InvalidSmiles: RDKit rejects the text, or it has no atom.
+        InvalidSmiles: RDKit rejects the text, only its beginning is a molecule, or it has no atom or too many.
 
     >>> parse("CCO").GetNumAtoms()
     3
@@ -75,12 +84,53 @@ def parse(smiles: str, standardization: Standardization | None = None) -> Chem.M
     molgraph.molecules.reading.smiles.InvalidSmiles: 'C1CC' is not a SMILES (unclosed ring)
     """
     text = smiles.strip()
-    mol = _read(text)
+    most = standardization.max_atoms if standardization else Standardization.max_atoms
+    if text[:6] == "InChI=" or "M  END" in text:
+        mol = Chem.MolFromInchi(text) if text[0] == "I" else Chem.MolFromMolBlock(smiles)
+    else:
+        problem = foreign_character(text)
+        if problem:
+            raise InvalidSmiles(smiles, problem)
+        if ":" in text:
+            text = _MAP.sub(r"\1]", text)
+        mol = None if len(text) > most and _count_atoms(text) > most else _read(text)
     if mol is None:
-        raise InvalidSmiles(smiles, explain_rejection(text))
+        raise InvalidSmiles(smiles, explain_rejection(text, most))
     if mol.GetNumAtoms() == 0:
         raise InvalidSmiles(smiles, "it is empty")
     return mol if standardization is None else _standardize(mol, standardization)
+
+
+def has_atom_maps(smiles: str) -> bool:
+    """Return whether a SMILES has atom maps, ``[CH3:1]``."""
+    return ":" in smiles and _MAP.search(smiles) is not None
+
+
+def foreign_character(text: str) -> str:
+    """Return why a text is no SMILES though RDKit would read its beginning as one; empty if nothing is wrong.
+
+    >>> foreign_character("CC(=O)\u041e"), foreign_character("C C O"), foreign_character("CCO ethanol")
+    ("character 7 is 'О' (U+041E), which no SMILES has", 'a blank inside, at character 2', '')
+    """
+    if text.isascii() and text.isprintable() and " " not in text:
+        return ""
+    first = text.split(None, 1)[0] if text else ""
+    for place, letter in enumerate(text):
+        in_smiles = place < len(first)
+        if (in_smiles and not letter.isascii()) or (letter != "\t" and letter.isascii() and not letter.isprintable()):
+            what = "a line break" if letter in "\r\n" else f"{letter!r} (U+{ord(letter):04X})"
+            return f"character {place + 1} is {what}, which no SMILES has"
+    rest = text[len(first) :].split()
+    whole = "".join((first, *rest))
+    if rest and not rest[0].startswith("|") and whole.isascii() and Chem.MolFromSmiles(whole, _FAST) is not None:
+        return f"a blank inside, at character {len(first) + 1}"
+    return ""
+
+
+def _count_atoms(text: str) -> int:
+    """Return the number of atoms of a SMILES, 0 if it is none, without the cost of perceiving rings."""
+    mol = Chem.MolFromSmiles(text, _FAST)
+    return mol.GetNumAtoms() if mol else 0
 
 
 def parse_valid(
@@ -135,15 +185,26 @@ def _standardize(mol: Chem.Mol, standardization: Standardization) -> Chem.Mol:
     return Chem.AddHs(mol) if standardization.hydrogens else mol
 
 
-def explain_rejection(text: str) -> str:
-    """Return in one line why RDKit rejects ``text``."""
+def explain_rejection(text: str, most: int = Standardization.max_atoms) -> str:
+    """Return in one line why ``text`` is rejected; ``most`` is the limit on atoms."""
     if not text:
         return "it is empty"
+    if text[:6] == "InChI=" or "M  END" in text:
+        return "RDKit cannot read this InChI" if text[0] == "I" else "RDKit cannot read this mol block"
     mol = Chem.MolFromSmiles(text, _FAST)
     if mol is None:
-        return _syntax_error(text)
+        return _syntax_error(text) + _hint(text)
+    if mol.GetNumAtoms() > most:
+        return f"it has {mol.GetNumAtoms():,} atoms, more than data.max_atoms={most}"
     problems = Chem.DetectChemistryProblems(mol)
     return problems[0].Message().strip() if problems else "RDKit cannot sanitize it"
+
+
+def _hint(text: str) -> str:
+    """Return what the text looks like where it is no SMILES at all."""
+    if _CAS.fullmatch(text):
+        return "; it looks like a CAS number, and a SMILES is needed"
+    return "; it looks like a name, and a SMILES is needed" if _WORD.fullmatch(text) else ""
 
 
 def _syntax_error(text: str) -> str:

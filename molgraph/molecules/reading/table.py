@@ -1,19 +1,14 @@
 """CSV to molecules with targets: ``file -> read_table -> MoleculeTable``, unusable rows named with their reasons."""
 
-import csv
-import gzip
-import io
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molgraph.molecules.reading.catalog import DATA_SETS, Target, find
+from molgraph.molecules.reading.delimited import delimited_rows, open_text
 
 MISSING = frozenset(("", "nan", "na", "n/a", "none", "null"))
 """Cells, in lower case, that hold no measurement."""
@@ -85,24 +80,6 @@ class MoleculeTable:
         return [row[position] for row in self.rows]
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """Open a text file, gzipped or not.
-
-    Raises:
-        ValueError: the file is not there or is no UTF-8 text.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give the path of a CSV file")
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
-            yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as a UTF-8 CSV file") from error
-    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged, or no CSV file ({error})") from error
-
-
 def check_delimiter(text: str) -> str:
     r"""Return the character that ``data.delimiter`` or ``--delimiter`` stands for.
 
@@ -119,13 +96,13 @@ def check_delimiter(text: str) -> str:
     return text
 
 
-def read_header(reader: Iterator[list[str]], path: Path, delimiter: str) -> list[str]:
+def read_header(rows: Iterator[tuple[int, list[str]]], path: Path, delimiter: str) -> list[str]:
     """Return the header of a CSV file after checking it.
 
     Raises:
         ValueError: the file is empty, a column stands twice, or the delimiter looks wrong.
     """
-    header = [name.strip() for name in next(reader, [])]
+    header = [name.strip() for name in next(rows, (1, []))[1]]
     if not header:
         raise ValueError(f"{path} is empty; the first line has to name the columns")
     others = [other for other in ",;\t|" if other != delimiter and other in header[0]]
@@ -144,6 +121,16 @@ def read_header(reader: Iterator[list[str]], path: Path, delimiter: str) -> list
 def too_long(row: Sequence[str], header: Sequence[str]) -> str:
     """Return why a row with more cells than columns cannot be used."""
     return f"the row has {len(row)} cells, the header {len(header)}; is a cell with the delimiter in it not quoted?"
+
+
+def smiles_position(header: Sequence[str], name: str, path: str) -> int:
+    """Return the column with the molecules: ``name``, or the one that is written alike but for capitals.
+
+    Raises:
+        ValueError: there is no such column; lists those that there are.
+    """
+    alike = [column for column in header if column.lower() == name.lower()]
+    return _position(header, alike[0] if name not in header and len(alike) == 1 else name, path)
 
 
 def _position(header: Sequence[str], name: str, path: str) -> int:
@@ -182,9 +169,9 @@ def read_table(source: Source) -> MoleculeTable:
     path, known, kind = _resolve(source)
     with open_text(path) as file:
         delimiter = check_delimiter(source.delimiter)
-        reader = csv.reader(file, delimiter=delimiter)
-        header = read_header(reader, path, delimiter)
-        smiles_at = _position(header, source.smiles_column, str(path))
+        found = delimited_rows(file, path, delimiter)
+        header = read_header(found, path, delimiter)
+        smiles_at = smiles_position(header, source.smiles_column, str(path))
         names = list(source.targets) or [target.name for target in known.values()]
         if not names:
             raise ValueError(
@@ -192,10 +179,10 @@ def read_table(source: Source) -> MoleculeTable:
             )
         target_at = [_position(header, name, str(path)) for name in names]
         rows, lines = [], []
-        for row in reader:
+        for line, row in found:
             if row:
                 rows.append(row + [""] * (len(header) - len(row)))
-                lines.append(reader.line_num)
+                lines.append(line)
     cells = [[row[at].strip() for row in rows] for at in target_at]
     kind = _infer_kind(cells) if kind == "auto" else kind
     values, classes, problems = _parse_targets(cells, names, kind)

@@ -20,6 +20,7 @@ from molgraph.particles.data.trajectory import SPLITS, Metadata, ParticleSet, Tr
 from molgraph.particles.solvers.scenes import Scene
 from molgraph.training.cache import cache_folder
 from molgraph.training.config import instantiate, require
+from molgraph.training.hardware.precision import choose_device
 from molgraph.training.plugins import trust, trusted
 
 SPECIES = {"obstacle": 3, "water": 5, "sand": 6, "goop": 7}
@@ -92,7 +93,8 @@ class SimulatedSet:
             device: ``auto``, ``cpu`` or ``cuda``.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        device, workers = choose_device(device), workers or _default_workers(choose_device(device))
+        device = str(choose_device(device))
+        workers = workers or _default_workers(device)
         scene = self.scene(self.seeds("train")[0])
         from rich.progress import Progress
 
@@ -188,15 +190,6 @@ def species_numbers(names: Sequence[str] | np.ndarray) -> np.ndarray:
     if unknown:
         raise ValueError(f"{', '.join(unknown)} is no element and none of {', '.join(SPECIES)}")
     return np.array([table[str(name)] for name in names], dtype=np.int32)
-
-
-def choose_device(device: str) -> str:
-    """Return the device; ``auto`` is the GPU where Warp finds one, else the CPU."""
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _default_workers(device: str) -> int:

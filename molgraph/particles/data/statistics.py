@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
+import torch
 
 from molgraph.particles.geometry.space import Box
+from molgraph.particles.geometry.trees import position_tree
 
 TARGET_NEIGHBORS = 20
 """Neighbours that GNS sees on average (Sanchez-Gonzalez et al. 2020, section 4.1)."""
@@ -73,11 +74,7 @@ class Suggestion:
 
 def nearest_image(vectors: np.ndarray, box: Box) -> np.ndarray:
     """Return the shortest periodic copy of each vector ``[..., D]``."""
-    vectors = vectors.copy()
-    for axis, (length, periodic) in enumerate(zip(box.lengths, box.periodic, strict=True)):
-        if periodic:
-            vectors[..., axis] -= length * np.round(vectors[..., axis] / length)
-    return vectors
+    return box.nearest_image(torch.from_numpy(np.asarray(vectors, dtype=np.float64))).numpy()
 
 
 def velocities(positions: np.ndarray, box: Box) -> np.ndarray:
@@ -117,7 +114,7 @@ def relative_motion(trajectories: Sequence[np.ndarray], radius: float, box: Box)
     for positions in list(trajectories)[:5]:
         moved = velocities(positions, box)
         for frame in np.linspace(0, len(moved) - 1, 5).astype(int):
-            pairs = _tree(positions[frame + 1], box).query_pairs(radius, output_type="ndarray")
+            pairs = position_tree(positions[frame + 1], box).query_pairs(radius, output_type="ndarray")
             squares.append(np.square(moved[frame, pairs[:, 0]] - moved[frame, pairs[:, 1]]).ravel())
     together = np.concatenate(squares)
     return float(np.sqrt(together.mean())) if len(together) else 0.0
@@ -125,7 +122,7 @@ def relative_motion(trajectories: Sequence[np.ndarray], radius: float, box: Box)
 
 def mean_neighbors(positions: np.ndarray, radius: float, box: Box) -> float:
     """Return the mean number of neighbours of a particle at ``positions`` ``[N, D]`` within ``radius``."""
-    tree = _tree(positions, box)
+    tree = position_tree(positions, box)
     return (tree.count_neighbors(tree, radius) - len(positions)) / max(len(positions), 1)
 
 
@@ -137,7 +134,7 @@ def suggest_radius(frames: Sequence[np.ndarray], box: Box, neighbors: float = TA
     wanted = min(neighbors, min(len(f) for f in frames) - 1)
     if wanted < 1:
         raise ValueError("a radius cannot be suggested for a single particle; give one")
-    trees = [_tree(f, box) for f in frames]
+    trees = [position_tree(f, box) for f in frames]
     low, high = 0.0, float(max(np.ptp(f, axis=0).max() for f in frames)) * box.dim**0.5
     for _ in range(40):
         middle = (low + high) / 2
@@ -177,13 +174,3 @@ def suggest(trajectories: Sequence[np.ndarray], box: Box) -> Suggestion:
     moved = [velocities(t, box) for t in chosen]
     spread = float(np.sqrt(np.mean([np.mean((v - v.mean((0, 1))) ** 2) for v in moved])))
     return Suggestion(radius, neighbors, NOISE_FRACTION * spread, suggest_history(moved))
-
-
-def _tree(positions: np.ndarray, box: Box) -> cKDTree:
-    if not any(box.periodic):
-        return cKDTree(positions)
-    period = np.array([n if p else 0.0 for n, p in zip(box.lengths, box.periodic, strict=True)])
-    low = np.array([b if p else 0.0 for b, p in zip(box.lower, box.periodic, strict=True)])
-    shifted = positions - low
-    wrapped = np.where(period > 0, np.mod(shifted, np.where(period > 0, period, 1.0)), shifted)
-    return cKDTree(wrapped, boxsize=period)

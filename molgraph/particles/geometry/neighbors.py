@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from molgraph.nn.edges import Edges
 from molgraph.particles.geometry.cells import cell_pairs
 from molgraph.particles.geometry.space import Box
+from molgraph.particles.geometry.trees import position_tree
 
 if TYPE_CHECKING:
     import dgl
@@ -68,13 +68,7 @@ def _tree_pairs(positions: np.ndarray, radius: float, box: Box, graph: np.ndarra
         starts = np.flatnonzero(np.diff(graph, prepend=-1))
         pieces = [_tree_pairs(p, radius, box, None) for p in np.split(positions, starts[1:])]
         return np.concatenate([pairs + start for pairs, start in zip(pieces, starts, strict=True)])
-    period = [n if p else 0.0 for n, p in zip(box.lengths, box.periodic, strict=True)]  # 0 means open to the tree
-    low = np.array([b if p else 0.0 for b, p in zip(box.lower, box.periodic, strict=True)])
-    shifted = positions - low
-    if any(box.periodic):
-        wraps = np.array(box.periodic)
-        shifted = np.where(wraps, np.mod(shifted, np.where(wraps, period, 1.0)), shifted)
-    tree = cKDTree(shifted, boxsize=period if any(box.periodic) else None, balanced_tree=False, compact_nodes=False)
+    tree = position_tree(positions, box, balanced_tree=False, compact_nodes=False)
     return tree.query_pairs(radius, output_type="ndarray")
 
 

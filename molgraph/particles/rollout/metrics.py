@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from molgraph.particles.data.statistics import nearest_image, velocities
 from molgraph.particles.geometry.space import Box
+from molgraph.particles.geometry.trees import position_tree
 
 HORIZONS = (1, 5, 20, 100)
 """Numbers of steps after which the squared error is reported, beside that of all steps."""
@@ -71,10 +71,7 @@ def density_deviation(predicted: np.ndarray, truth: np.ndarray, radius: float, b
 
 def mean_density(positions: np.ndarray, radius: float, box: Box) -> float:
     """Return the mean over particles of ``Σⱼ (1 - r²/R²)³`` with ``j = i`` included."""
-    positions = box.wrap(torch.from_numpy(np.asarray(positions, dtype=np.float64))).numpy()
-    period = [n if p else 0.0 for n, p in zip(box.lengths, box.periodic, strict=True)]
-    low = np.array([b if p else 0.0 for b, p in zip(box.lower, box.periodic, strict=True)])
-    tree = cKDTree(positions - low, boxsize=period if any(box.periodic) else None)
+    tree = position_tree(positions, box)
     pairs = tree.query_pairs(radius, output_type="ndarray")
     square = (nearest_image(positions[pairs[:, 0]] - positions[pairs[:, 1]], box) ** 2).sum(1)
     return 1 + 2 * float(((1 - square / radius**2) ** 3).sum()) / len(positions)
@@ -120,10 +117,10 @@ def radial_distribution(
         raise ValueError("g(r) is defined against a uniform fluid and needs a box that is periodic on all axes")
     largest = largest or 0.5 * min(box.lengths)
     edges = np.linspace(0, largest, bins + 1)
-    number, low = frames.shape[1], np.array(box.lower)
+    number = frames.shape[1]
     counts = np.zeros(bins)
     for frame in frames:
-        tree = cKDTree(np.mod(frame - low, box.lengths), boxsize=box.lengths)
+        tree = position_tree(frame, box)
         counts += np.diff(tree.count_neighbors(tree, edges)).astype(float)
     shell = np.pi * np.diff(edges**2) if box.dim == 2 else 4 / 3 * np.pi * np.diff(edges**3)
     ideal = len(frames) * number * (number - 1) / float(np.prod(box.lengths)) * shell

@@ -60,7 +60,7 @@ class InducedSetAttention(nn.Module):
         return self.gather(self.points.expand(len(x), -1, -1), x, mask), None
 
 
-class AttentionPooling(nn.Module):
+class SeedAttention(nn.Module):
     """PMA(Z) = MAB(S, rFF(Z)): k learned seeds look at all positions (Lee et al. 2019, eq. 11).
 
     Args:

@@ -7,7 +7,7 @@ import math
 
 from torch import Tensor, nn
 
-from molgraph.sequences.layers.efficient_attention import AttentionPooling
+from molgraph.sequences.layers.efficient_attention import SeedAttention
 from molgraph.sequences.text.batch import Memory, masked_mean
 
 POOLINGS = ("last", "mean", "max", "attention", "pma")
@@ -31,7 +31,7 @@ class Pooling(nn.Module):
         self.score = (
             nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)) if kind == "attention" else None
         )
-        self.seeds = AttentionPooling(width, heads) if kind == "pma" else None
+        self.seeds = SeedAttention(width, heads) if kind == "pma" else None
 
     def forward(self, memory: Memory) -> Tensor:
         """Return states [B, S, D] to [B, D]."""

@@ -3,16 +3,14 @@
 data node -> open_texts | open_pairs -> rows of train, val, test
 """
 
-import csv
-import gzip
-import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from molgraph.molecules.reading import delimited_rows, open_text
 from molgraph.sequences.text.fetch import Reactions, Wheel
 from molgraph.training.cache import cache_folder
 
@@ -166,13 +164,13 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
                 )
             yield from ((line.split()[0],) for line in file if line.strip())
             return
-        reader = csv.reader(file)
-        header = [name.strip().lower() for name in next(reader, [])]
+        rows = delimited_rows(file, path)
+        header = [name.strip().lower() for name in next(rows, (1, []))[1]]
         missing = [name for name in columns if name.lower() not in header]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(header)}")
         places = [header.index(name.lower()) for name in columns]
-        for row in reader:
+        for _, row in rows:
             if row:  # a cell that is missing at the end of a row is an empty one
                 yield tuple(row[place].strip() if place < len(row) else "" for place in places)
 
@@ -180,13 +178,6 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]
 def is_table(path: Path) -> bool:
     """Return whether a file has columns, by its name; any other file has one text a line."""
     return path.name.removesuffix(".gz").endswith(".csv")
-
-
-def open_text(path: Path) -> IO[str]:
-    """Open a text file, gzipped or not, with or without a byte order mark."""
-    if path.name.endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
 
 
 def find(file: TextFile, name: str) -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from molgraph.molecules.reading import delimited_rows, open_text
 from molgraph.sequences.evaluation.metrics import comparable
-from molgraph.sequences.text.corpora import is_table, open_text
+from molgraph.sequences.text.corpora import is_table
 from molgraph.sequences.translation.translator import Translator, draw_example
 
 CHUNK = 512
@@ -177,7 +178,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _rows(path: Path) -> Iterator[list[str]]:
     with open_text(path) as file:
-        yield from csv.reader(file)
+        yield from (row for _, row in delimited_rows(file, path))
 
 
 def _print(found: Iterator[Translated], console: Console) -> tuple[int, str]:

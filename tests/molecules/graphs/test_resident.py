@@ -71,7 +71,7 @@ def test_targets_follow_the_molecules_to_the_device():
         3,
         1,
         True,
-        resident=torch.from_numpy(values).float(),
+        resident=torch.from_numpy(values),
     )
     for ours, theirs in zip(there.epoch(2), host.epoch(2), strict=True):
         torch.testing.assert_close(ours.targets, theirs.targets, equal_nan=True)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize, parse, randomize
+from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize, parse, parse_valid, randomize
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -86,3 +86,53 @@ def test_stereo_marks_can_go():
 def test_errors_travel_between_processes():
     error = pickle.loads(pickle.dumps(InvalidSmiles("C1CC", "unclosed ring")))
     assert (error.smiles, error.reason) == ("C1CC", "unclosed ring")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("C C ( = O ) O", "a blank inside, at character 2"),
+        ("CC(=O)\u041e", "character 7 is '\u041e' (U+041E), which no SMILES has"),
+        ("CCO\nCCN", "character 4 is a line break, which no SMILES has"),
+        ("CC\0O", "character 3 is '\\x00' (U+0000), which no SMILES has"),
+        ("\u06e1j\u1b7b\u24d7\u24ce" * 30, "character 1 is '\u06e1' (U+06E1), which no SMILES has"),
+        ("50-78-2", "syntax error near character 1; it looks like a CAS number, and a SMILES is needed"),
+        ("aspirin", "syntax error near character 1; it looks like a name, and a SMILES is needed"),
+        ("C" * 1200, "it has 1,200 atoms, more than data.max_atoms=1000"),
+    ],
+)
+def test_a_text_of_which_only_the_beginning_is_a_smiles_is_refused_with_the_place(text, reason):
+    with pytest.raises(InvalidSmiles) as caught:
+        parse(text)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("text", ["CCO ethanol", "CCO |$a;b;c$|", " CCO\t", "CCO \u00e9thanol", "CCO 64-17-5"])
+def test_a_name_or_an_extension_after_a_smiles_is_fine(text):
+    assert canonicalize(text) == "CCO"
+
+
+def test_inchi_and_mol_blocks_are_read():
+    assert canonicalize("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3") == "CCO"
+    assert canonicalize(Chem.MolToMolBlock(Chem.MolFromSmiles("CCO"))) == "CCO"
+    with pytest.raises(InvalidSmiles, match="cannot read this InChI"):
+        parse("InChI=1S/nonsense")
+
+
+@pytest.mark.parametrize(
+    ("mapped", "plain"),
+    [
+        ("[CH3:5][C@H:3]([NH2:9])[C:1](=[O:2])[OH:7]", "C[C@H](N)C(=O)O"),
+        ("[CH3:1][C@H:2]([CH3:3])[NH2:4]", "CC(C)N"),  # two methyl groups are no stereo centre, whatever their numbers
+        ("[H:1][O:2][H:3]", "O"),
+    ],
+)
+def test_atom_maps_do_not_change_the_molecule(mapped, plain):
+    assert canonicalize(mapped) == canonicalize(plain)
+
+
+@settings(max_examples=2000, deadline=1000)
+@given(st.text("CNOcnos[]()=#@+-123456789%:./\\H \t\n\u041eé|", max_size=60))
+def test_any_text_is_a_molecule_or_has_a_reason(text):
+    mols, reasons = parse_valid([text])
+    assert len(mols) + len(reasons) == 1

@@ -44,7 +44,7 @@ def test_a_table_has_molecules_values_and_line_numbers(tmp_path):
         ("smiles,y,y\nCCO,1,2\n", r"has the column 'y' more than once; rename one of them"),
         ("smiles;y\nCCO;1\n", r"it looks as if the delimiter were ';': use \"data.delimiter=';'\""),
         ("smiles\ty\nCCO\t1\n", r"use \"data.delimiter='tab'\""),
-        ("SMILES,y\nCCO,1\n", r"has no column 'smiles'; its columns are SMILES, y"),
+        ("SMILE,y\nCCO,1\n", r"has no column 'smiles'; its columns are SMILE, y"),
         ("smiles,x\nCCO,1\n", r"has no column 'y'; its columns are smiles, x"),
         ("", r"is empty; the first line has to name the columns"),
         ("smiles,y\n", r"has no usable row"),
@@ -253,3 +253,9 @@ def test_unknown_keys_of_data_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"data has no key 'smile_column'; it has name, path, smiles_column"):
         experiment(tmp_path, smile_column="x")
     assert DataConfig().split == "random"
+
+
+def test_a_column_that_differs_in_capitals_alone_is_taken(tmp_path):
+    path = tmp_path / "upper.csv"
+    path.write_text("SMILES,y\nCCO,1\nCC,2\n")
+    assert read_table(Source(path=str(path), targets=("y",))).smiles == ["CCO", "CC"]

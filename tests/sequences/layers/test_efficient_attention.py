@@ -7,11 +7,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from molgraph.sequences.layers.attention import MultiHeadAttention
 from molgraph.sequences.layers.efficient_attention import (
-    AttentionPooling,
     BigBirdAttention,
     InducedSetAttention,
     LinformerAttention,
     PerceiverAttention,
+    SeedAttention,
 )
 from molgraph.sequences.layers.transformer import TransformerShape, self_attention
 
@@ -84,7 +84,7 @@ def test_the_order_of_a_set_does_not_matter(kind):
 
 def test_pooling_by_attention_does_not_see_the_order_or_the_padding():
     torch.manual_seed(0)
-    pool, x = AttentionPooling(WIDTH, HEADS, seeds=3), torch.randn(2, 50, WIDTH)
+    pool, x = SeedAttention(WIDTH, HEADS, seeds=3), torch.randn(2, 50, WIDTH)
     assert pool(x).shape == (2, 3, WIDTH)
     torch.testing.assert_close(pool(x[:, torch.randperm(50)]), pool(x), atol=1e-5, rtol=1e-5)
     mask = (torch.arange(60) < 50).expand(2, -1)
