@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize, parse, parse_valid, randomize
+from molgraph.molecules.reading.smiles import (
+    InvalidSmiles,
+    Standardization,
+    canonicalize,
+    parse,
+    parse_valid,
+    randomize,
+)
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
