@@ -20,6 +20,7 @@ SUBROOMS = {
         "reading": set(),
         "graphs": {"reading"},
         "models": {"reading", "graphs"},
+        "tables": {"reading"},
     },
     "sequences": {
         "text": set(),

@@ -64,7 +64,7 @@ def delimited_rows(file: Iterable[str], path: Path, delimiter: str = ",") -> Ite
                 'remove the quote, or write "" for a quote inside a quoted cell'
             ) from error
         columns = columns or len(row)
-        if len(taken) > 1 and _swallowed(taken[1:], delimiter, columns):
+        if len(taken) > 1 and _swallowed(taken, delimiter, columns):
             raise ValueError(
                 f"{path}, line {first}: a quote is opened here and closed on line {reader.line_num}, and what lies "
                 "between are rows; remove the quote"
@@ -73,5 +73,9 @@ def delimited_rows(file: Iterable[str], path: Path, delimiter: str = ",") -> Ite
 
 
 def _swallowed(lines: list[str], delimiter: str, columns: int) -> bool:
-    """Return whether one of the lines that a quoted cell runs over is a row of the table by itself."""
-    return any(line.strip() and line.count(delimiter) >= columns - 1 for line in lines)
+    """Return whether a quoted cell runs over rows: a line inside it is one by itself, or its first and last both are.
+
+    The last line alone says nothing: behind the cell, a mol block for example, the other cells of the row follow.
+    """
+    full = [bool(line.strip()) and line.count(delimiter) >= columns - 1 for line in lines]
+    return any(full[1:-1]) or (full[0] and full[-1])
