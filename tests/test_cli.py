@@ -293,6 +293,21 @@ def test_a_row_with_too_many_or_too_few_cells_keeps_its_place(run, tmp_path):
     assert "4 cells, the header 3" in got[0]["error"]
 
 
+def test_smiles_of_the_command_line_are_written_where_o_says(run, tmp_path):
+    main(["predict", str(run), "CCO", "C1CC", "-o", str(tmp_path / "new" / "x.csv")])
+    header, good, bad = (tmp_path / "new" / "x.csv").read_text().splitlines()
+    assert header == "smiles,y_predicted,error"
+    assert good.startswith("CCO,") and good.endswith(",") and bad.startswith("C1CC,,")
+
+
+def test_a_delimiter_is_found_and_kept(run, tmp_path):
+    (tmp_path / "in.csv").write_text("smiles;note\nCCO;1,5\nCC\nC;2,5\n", encoding="utf-16")
+    main(["predict", str(run), "-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--workers", "0"])
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "smiles;note;y_predicted;error"
+    assert len(lines) == 4 and lines[1].startswith("CCO;1,5;") and "the row has 1 cells" in lines[2]
+
+
 def test_without_a_file_to_write_the_table_goes_to_the_terminal(run, tmp_path, capsys):
     source = write_table(tmp_path / "in.csv", ["smiles"], [["CCO"], ["CC"]])
     main(["predict", str(run), "-i", str(source), "--workers", "0"])
@@ -308,7 +323,6 @@ def test_without_a_file_to_write_the_table_goes_to_the_terminal(run, tmp_path, c
         (["-i", "none.csv"], "none.csv does not exist"),
         (["-i", "in.csv", "--smiles-column", "x"], "has no column 'x'; its columns are smiles"),
         (["-i", "double.csv"], "has the column 'a' more than once"),
-        (["-i", "semicolon.csv"], "--delimiter ';'"),
     ],
 )
 def test_a_wrong_input_of_predict_is_named_and_nothing_is_written(run, tmp_path, capsys, monkeypatch, words, message):

@@ -21,10 +21,10 @@ def _add_predict(verbs: Any) -> None:
     )
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("smiles", nargs="*", help="SMILES (quote them)")
-    parser.add_argument("-i", "--input", type=Path, help="CSV file with molecules")
-    parser.add_argument("-o", "--output", type=Path, help="CSV file to write; by default the table is printed")
+    parser.add_argument("-i", "--input", type=Path, help="table with molecules (CSV, TSV, ...; - is standard input)")
+    parser.add_argument("-o", "--output", type=Path, help="table to write; by default the table is printed")
     parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
-    parser.add_argument("--delimiter", default=",", help="what separates the cells (default: a comma)")
+    parser.add_argument("--delimiter", help="what separates the cells (default: found)")
     parser.add_argument("--workers", type=int, help="processes that read molecules (default: one for each core)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
@@ -50,10 +50,21 @@ def _predict(options: argparse.Namespace) -> None:
     from molgraph.molecules.predict import TrainedModel
 
     model = TrainedModel(options.run, options.device)
-    if options.smiles:
+    if options.smiles and options.output:
+        _write_predictions(model, options.smiles, options.output)
+    elif options.smiles:
         _print_predictions(model, options.smiles)
     else:
         _predict_file(model, options)
+
+
+def _write_predictions(model: Any, smiles: list[str], output: Path) -> None:
+    from molgraph.molecules.tables import open_writer
+
+    with open_writer(output, ["smiles", *model.columns()]) as writer:
+        for prediction in model.predict(smiles):
+            writer.write([prediction.smiles, *model.cells(prediction)])
+    print(f"{len(smiles):,} rows, written to {output}", file=sys.stderr)
 
 
 def _print_predictions(model: Any, smiles: list[str]) -> None:
@@ -86,29 +97,16 @@ def _predict_file(model: Any, options: argparse.Namespace) -> None:
     from molgraph.molecules.predict import predict_file
 
     console = Console(stderr=True)
-    output: Path | None = options.output
-    # Whole or not at all, so that an older file survives a mistake; a pipe or /dev/null is written as it is.
-    part = output.with_name(output.name + ".part") if output and (output.is_file() or not output.exists()) else output
-    target = part.open("w", newline="") if part else sys.stdout
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} molecules"), TimeElapsedColumn())
     done = failed = 0
-    try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("", total=None)
-            for prediction in predict_file(
-                model, options.input, target, options.smiles_column, options.delimiter, options.workers
-            ):
-                done, failed = done + 1, failed + bool(prediction.error)
-                if done % 100 == 0:
-                    progress.update(task, completed=done)
-        if output and part and part != output:
-            target.close()
-            part.replace(output)
-    finally:
-        if part:
-            target.close()
-        if part and part != output:
-            part.unlink(missing_ok=True)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        for prediction in predict_file(
+            model, options.input, options.output, options.smiles_column, options.delimiter, options.workers
+        ):
+            done, failed = done + 1, failed + bool(prediction.error)
+            if done % 100 == 0:
+                progress.update(task, completed=done)
     text = f"{done:,} rows, {failed:,} without a prediction (see the column `error`)" if failed else f"{done:,} rows"
     console.print(text + (f", written to {options.output}" if options.output else ""), highlight=False, markup=False)
 

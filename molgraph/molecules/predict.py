@@ -3,7 +3,6 @@
 No row is ever lost: a row that cannot be read keeps its place with an empty prediction and a reason in ``error``.
 """
 
-import csv
 import multiprocessing
 import sys
 from collections import deque
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 import yaml
@@ -21,11 +20,11 @@ from torch import Tensor
 
 from molgraph.molecules.models.attribution import Explanation
 from molgraph.molecules.models.predictor import Predictor
-from molgraph.molecules.reading.delimited import delimited_rows, open_text
 from molgraph.molecules.reading.parallel import available_cores
-from molgraph.molecules.reading.table import check_delimiter, read_header, smiles_position, too_long
+from molgraph.molecules.reading.table import smiles_position
 from molgraph.molecules.report import prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
+from molgraph.molecules.tables import Row, open_table, open_writer
 from molgraph.molecules.tasks import make_task
 from molgraph.training import plugins
 from molgraph.training.checkpoint import load_checkpoint
@@ -233,50 +232,43 @@ class TrainedModel:
 def predict_file(
     model: TrainedModel,
     source: Path,
-    target: TextIO,
+    output: Path | None,
     smiles_column: str = "smiles",
-    delimiter: str = ",",
+    delimiter: str | None = None,
     workers: int | None = None,
 ) -> Iterator[Prediction]:
-    """Copy a CSV file with predictions added: columns, rows and order stay. Yields each prediction once it is written.
+    """Copy a table with predictions added: columns, rows and order stay. Yields each prediction once it is written.
 
     Args:
         model: trained model.
-        source: CSV file, may be gzipped.
-        target: where to write.
+        source: table, as `tables.open_table` takes it; ``-`` is standard input.
+        output: file to write, whole or not at all; None is standard output.
         smiles_column: column with the molecules.
-        delimiter: what separates the cells.
+        delimiter: what separates the cells; None finds it.
         workers: processes that read molecules.
 
     Raises:
         ValueError: the file, its header or the column is wrong.
     """
-    with open_text(source) as file:
-        delimiter = check_delimiter(delimiter)
-        rows = delimited_rows(file, source, delimiter)
-        header = read_header(rows, source, delimiter)
+    with open_table(source, delimiter) as table:
         try:
-            position = smiles_position(header, smiles_column, str(source))
+            position = smiles_position(table.header, smiles_column, table.name)
         except ValueError as error:
             raise ValueError(f"{error} (--smiles-column)") from error
-        writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(header + model.columns())
-        pending: deque[tuple[list[str], str]] = deque()
+        pending: deque[Row] = deque()
 
         def texts() -> Iterator[str]:
-            for _, row in rows:
-                if not row and len(header) > 1:
-                    continue  # an empty line; in a file with a single column it is a row with an empty cell
-                cells = (row + [""] * len(header))[: len(header)]
-                pending.append((cells, too_long(row, header) if len(row) > len(header) else ""))
-                yield cells[position].strip()
+            for row in table:
+                pending.append(row)
+                yield row.cells[position].strip()
 
-        for prediction in model.stream(texts(), workers):
-            cells, problem = pending.popleft()
-            if problem:
-                prediction = Prediction(prediction.smiles, None, problem)
-            writer.writerow(cells + model.cells(prediction))
-            yield prediction
+        with open_writer(output, table.header + model.columns(), table.format) as writer:
+            for prediction in model.stream(texts(), workers):
+                row = pending.popleft()
+                if row.problem:
+                    prediction = Prediction(prediction.smiles, None, row.problem)
+                writer.write(row.cells + model.cells(prediction))
+                yield prediction
 
 
 def load(run: str | Path, device: str = "auto", trust: Iterable[str] = ()) -> TrainedModel:
