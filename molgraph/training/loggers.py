@@ -3,11 +3,17 @@
 import csv
 import os
 import secrets
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+SILENCE = 30.0
+"""Seconds after which a file is told how far a training is."""
 
 
 class Logger(Protocol):
@@ -88,7 +94,7 @@ class WandbLogger:
 
 
 class ProgressLine:
-    """A live bar over all steps on a terminal, one line for each tenth of the run elsewhere.
+    """A live bar over all steps on a terminal; elsewhere a line for each tenth of the run, and one in 30 s of silence.
 
     Args:
         console: where to print.
@@ -98,6 +104,8 @@ class ProgressLine:
 
     def __init__(self, console: Console, steps: int, start: int) -> None:
         self.console, self.steps, self.printed = console, steps, -1
+        self.begun = self.spoken = time.monotonic()
+        self.start = start
         self.bar: Progress | None = None
         if console.is_terminal:
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
@@ -109,13 +117,18 @@ class ProgressLine:
         """Move the bar to optimizer step ``step``."""
         if self.bar is not None:
             self.bar.update(self.task, completed=step)
+        elif (now := time.monotonic()) - self.spoken >= SILENCE:
+            self.spoken = now
+            left = (self.steps - step) * (now - self.begun) / max(1, step - self.start)
+            text = f"step {step:,} of {self.steps:,}, about {timedelta(seconds=round(left))} left"
+            self.console.print(text, highlight=False, markup=False)
 
     def show(self, step: int, text: str) -> None:
         """Show the newest metrics."""
         if self.bar is not None:
             self.bar.update(self.task, description=text)
         elif 10 * step // max(1, self.steps) > self.printed:
-            self.printed = 10 * step // max(1, self.steps)
+            self.printed, self.spoken = 10 * step // max(1, self.steps), time.monotonic()
             self.console.print(text, highlight=False, markup=False)
 
     def close(self) -> None:

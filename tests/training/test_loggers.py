@@ -38,6 +38,21 @@ def test_without_a_terminal_a_tenth_of_the_run_is_a_line(tmp_path):
     assert len((tmp_path / "out.txt").read_text().splitlines()) == 11
 
 
+def test_a_file_hears_of_a_long_epoch_every_half_minute(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("molgraph.training.loggers.time.monotonic", lambda: clock[0])
+    with (tmp_path / "out.txt").open("w") as file:
+        line = ProgressLine(Console(file=file, width=100), 1000, 100)
+        for step in range(101, 201):  # one second a step, and no validation
+            clock[0] += 1.0
+            line.advance(step)
+    assert (tmp_path / "out.txt").read_text().splitlines() == [
+        "step 130 of 1,000, about 0:14:30 left",
+        "step 160 of 1,000, about 0:14:00 left",
+        "step 190 of 1,000, about 0:13:30 left",
+    ]
+
+
 def test_a_terminal_shows_a_bar(tmp_path):
     with (tmp_path / "out.txt").open("w") as file:
         line = ProgressLine(Console(file=file, force_terminal=True, width=100), 100, 40)

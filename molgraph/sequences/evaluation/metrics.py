@@ -74,8 +74,8 @@ def generation_metrics(
         reference: held-out molecules, canonical, for similarities.
 
     Returns:
-        ``valid`` (of all), ``unique@1000`` and ``unique@10000`` (of that many valid ones, or of all
-        if there are fewer; the second only with more than 1000),
+        ``valid`` (of all), ``unique@1000`` and ``unique@10000`` (of that many valid ones; with fewer, the name says
+        of how many, as ``unique@1115``),
         ``novelty`` (of the unique valid ones), ``internal_diversity`` (1 - mean Tanimoto), ``scaffold_similarity``,
         ``fragment_similarity`` (cosines of counts), ``nearest_similarity`` (Tanimoto to the nearest of the reference),
         ``n_valid`` and ``n_compared``.
@@ -85,9 +85,8 @@ def generation_metrics(
     result["valid"] = len(valid) / max(1, len(generated.smiles))
     if not valid:
         return result
-    for count in (1000, 10_000):
-        if count == 1000 or len(valid) > 1000:  # a small sample is no measure of the larger one
-            result[f"unique@{count}"] = len(set(valid[:count])) / len(valid[:count])
+    for count in dict.fromkeys(min(asked, len(valid)) for asked in (1000, 10_000)):
+        result[f"unique@{count}"] = len(set(valid[:count])) / count
     unique = list(dict.fromkeys(valid))
     if known is not None:
         result["novelty"] = float(1 - is_known(unique, known).mean())

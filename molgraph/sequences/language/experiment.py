@@ -138,7 +138,8 @@ class LanguageExperiment(Experiment):
         """Read the texts, make vocabulary, conditions, batches and model."""
         columns = [name for name in self.names if name not in PROPERTIES]
         first = (self.data.get("columns") or ["smiles"])[0]
-        self.texts = open_texts(self.data, (first, *columns))
+        self.texts = open_texts(self.data, (first, *columns), prose=self.notation == "characters")
+        self.texts.say(self.console)
         self.vocabulary = Vocabulary.build(self._texts("train"), self.notation)
         self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
         self.conditions: list[Condition] = []

@@ -119,6 +119,7 @@ class AtomExperiment(Experiment):
     def prepare(self) -> Self:
         """Read the texts, compute the values of their atoms, make vocabulary, batches and model."""
         texts = open_texts(self.data)
+        texts.say(self.console)
         parts = {part: self._readable([text for text, *_ in texts.rows(part)]) for part in ("train", "val", "test")}
         if not parts["train"] or not parts["val"]:
             raise ValueError(f"{texts.name} leaves no molecules to train on, or none to validate")

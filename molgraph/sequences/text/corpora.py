@@ -3,19 +3,22 @@
 data node -> open_texts | open_pairs -> rows of train, val, test
 """
 
+import itertools
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from molgraph.molecules.reading import delimited_rows, open_text
+from rich.console import Console
+
 from molgraph.sequences.text.fetch import Reactions, Wheel
+from molgraph.sequences.text.grouping import ONE_COLUMN, PARTS, Grouping, part_named, part_of
+from molgraph.sequences.text.rows import read_rows
 from molgraph.training.cache import cache_folder
 
 SHIPPED = Path(__file__).parent / "data"
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -94,90 +97,129 @@ class Texts:
     """Of the corpus or file."""
     rows: Callable[[str], Iterator[tuple[str, ...]]]
     """Part (``train``, ``val`` or ``test``) to its rows."""
+    grouping: Grouping
+    """What is kept together, or would be."""
+    split_by: str
+    """Who split it: ``group``, ``row``, ``given`` (by one's own column or files) or ``corpus``."""
+
+    def straddling(self) -> dict[str, tuple[int, int]]:
+        """Return for ``val`` and ``test`` how many rows share their group with a training row, and of how many."""
+        known = set(self._keys("train"))
+        shared = {part: [key in known for key in self._keys(part)] for part in PARTS[1:]}
+        return {part: (sum(rows), len(rows)) for part, rows in shared.items()}
+
+    def _keys(self, part: str) -> Iterator[int]:
+        return map(hash, self.grouping.keys(self.rows(part)))  # 8 bytes a row, not the text
+
+    def say(self, console: Console) -> None:
+        """Say what one's own file was split by, and what straddles the parts; a published corpus has its own split."""
+        what = self.grouping.name
+        if self.split_by == "group":
+            console.print(f"{self.name}: rows with the same {what} are in the same part", highlight=False, markup=False)
+        if self.split_by not in ("row", "given"):
+            return
+        for part, (count, rows) in self.straddling().items():
+            if count:
+                remedy = "use data.group=auto" if self.split_by == "row" else "they make its score too good"
+                line = f"{part}: {count:,} of {rows:,} rows have their {what} in the training part too; {remedy}"
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def open_texts(data: dict[str, Any], columns: tuple[str, ...] | None = None) -> Texts:
+def open_texts(
+    data: dict[str, Any],
+    columns: tuple[str, ...] | None = None,
+    groups: Mapping[str, int] = ONE_COLUMN,
+    prose: bool = False,
+) -> Texts:
     """Open a corpus.
 
     Args:
         data: configuration node: ``name`` (a named corpus) or ``path`` (one's own file) with ``columns`` (of that
-            file), ``val`` and ``test`` (fractions, where the corpus has no split of its own), ``split_seed``, and
-            ``limit`` (rows of the training part at most, or None).
+            file), ``val`` and ``test`` (fractions, where the corpus has no split of its own), ``split_seed``,
+            ``group`` (what is kept in one part: ``auto``, ``none`` or a key of ``groups``), ``split_column`` (of one's
+            own file, with train, val or test), ``val_path`` and ``test_path`` (files of these parts), and ``limit``
+            (rows of the training part at most, or None).
         columns: which columns, in which order; None takes the first one of the corpus.
+        groups: where the molecule, the product, ... stand in these columns; ``auto`` takes the first.
+        prose: take a line of a file that is no SMILES file whole; otherwise the first word is a SMILES.
 
     Raises:
         ValueError: if the corpus is unknown or cannot be had, or a column is missing.
     """
     name, path = data.get("name"), data.get("path")
-    if path:
-        files = {"train": Path(path)}
-        known = tuple(data.get("columns") or ("smiles",))
-        if not files["train"].is_file():
-            raise ValueError(f"data.path={path} does not exist")
-    elif name in CORPORA:
-        corpus = CORPORA[name]
-        files = {part: find(file, name) for part, file in corpus.files.items()}
-        known = corpus.columns
-    else:
+    files, known = _own_files(data) if path else _corpus_files(name)
+    wanted = columns or known[:1]
+    chosen = data.get("group") or ("auto" if path else "none")
+    grouping = Grouping.named(chosen, groups)
+    split = _Split(files, wanted, grouping, data, prose)
+    limit = data.get("limit")
+
+    def rows(part: str) -> Iterator[tuple[str, ...]]:
+        found = split.rows(part)
+        return itertools.islice(found, int(limit)) if limit is not None and part == "train" else found
+
+    given = bool(data.get("split_column")) or (bool(path) and len(files) > 1)
+    split_by = "given" if given else "group" if grouping.column is not None else "row" if path else "corpus"
+    reported = grouping if grouping.column is not None else Grouping.named("auto", groups)
+    return Texts(str(name or path), rows, reported, split_by)
+
+
+def _own_files(data: dict[str, Any]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return one's own files by part, and their columns."""
+    keys = {"train": "path", "val": "val_path", "test": "test_path"}
+    files = {part: Path(data[key]) for part, key in keys.items() if data.get(key)}
+    for part, path in files.items():
+        if not path.is_file():
+            raise ValueError(f"data.{keys[part]}={path} does not exist")
+    if data.get("split_column") and len(files) > 1:
+        raise ValueError("data.split_column and data.val_path or data.test_path say it twice; give one of them")
+    return files, tuple(data.get("columns") or ("smiles",))
+
+
+def _corpus_files(name: Any) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Return the files of a named corpus by part, and its columns."""
+    if name not in CORPORA:
         raise ValueError(
             f"there is no corpus {name!r}; there are {', '.join(CORPORA)}, or set data.path to your own file"
         )
-    wanted = columns or known[:1]
-    shares = (float(data.get("val", 0.02)), float(data.get("test", 0.02)))
-
-    def rows(part: str) -> Iterator[tuple[str, ...]]:
-        found = _part(files, part, wanted, shares, int(data.get("split_seed", 0)))
-        limit = data.get("limit") if part == "train" else None
-        return found if limit is None else (row for row, _ in zip(found, range(int(limit)), strict=False))
-
-    return Texts(str(name or path), rows)
+    corpus = CORPORA[name]
+    return {part: find(file, name) for part, file in corpus.files.items()}, corpus.columns
 
 
-def _part(
-    files: dict[str, Path], part: str, columns: tuple[str, ...], shares: tuple[float, float], seed: int
-) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of a part; one without a file is drawn from the training file, by a hash of the row's number."""
-    if part not in PARTS:
-        raise ValueError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
-    if part != "train" and part in files:
-        yield from read_rows(files[part], columns)
-        return
-    val = 0.0 if "val" in files else shares[0]
-    test = 0.0 if "test" in files else shares[1]
-    for number, row in enumerate(read_rows(files["train"], columns)):
-        place = zlib.crc32(f"{seed} {number}".encode()) / 2**32
-        if part == ("val" if place < val else "test" if place < val + test else "train"):
-            yield row
+@dataclass(frozen=True)
+class _Split:
+    """Rows of a part, from its file, from a column, or by a hash of what keeps them together."""
 
+    files: dict[str, Path]
+    columns: tuple[str, ...]
+    grouping: Grouping
+    data: dict[str, Any]
+    prose: bool
 
-def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Read columns of a CSV file (gzipped or not, names in any case), or the lines of a file that is no CSV.
+    def rows(self, part: str) -> Iterator[tuple[str, ...]]:
+        """Yield the rows of a part."""
+        if part not in PARTS:
+            raise ValueError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
+        if part != "train" and part in self.files:
+            return read_rows(self.files[part], self.columns, self.prose)
+        if self.data.get("split_column"):
+            return self._by_column(part)
+        found = read_rows(self.files["train"], self.columns, self.prose)
+        return (row for row, place in zip(found, self._places, strict=True) if PARTS[place] == part)
 
-    Raises:
-        ValueError: if a column is missing, or several are asked of a file of lines.
-    """
-    with open_text(path) as file:
-        if not is_table(path):
-            if len(columns) > 1:
-                raise ValueError(
-                    f"{path} has one text a line and no columns {', '.join(columns)}; that takes a CSV file"
-                )
-            yield from ((line.split()[0],) for line in file if line.strip())
-            return
-        rows = delimited_rows(file, path)
-        header = [name.strip().lower() for name in next(rows, (1, []))[1]]
-        missing = [name for name in columns if name.lower() not in header]
-        if missing:
-            raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(header)}")
-        places = [header.index(name.lower()) for name in columns]
-        for _, row in rows:
-            if row:  # a cell that is missing at the end of a row is an empty one
-                yield tuple(row[place].strip() if place < len(row) else "" for place in places)
+    @cached_property
+    def _places(self) -> bytes:
+        """Return the part of each row of the training file, one byte a row."""
+        val = 0.0 if "val" in self.files else float(self.data.get("val", 0.02))
+        test = 0.0 if "test" in self.files else float(self.data.get("test", 0.02))
+        seed = int(self.data.get("split_seed", 0))
+        published = not self.data.get("path") and self.grouping.column is None
+        keys = self.grouping.keys(read_rows(self.files["train"], self.columns, self.prose))
+        return bytes(PARTS.index(part_of(key, val, test, seed, published)) for key in keys)
 
-
-def is_table(path: Path) -> bool:
-    """Return whether a file has columns, by its name; any other file has one text a line."""
-    return path.name.removesuffix(".gz").endswith(".csv")
+    def _by_column(self, part: str) -> Iterator[tuple[str, ...]]:
+        table = read_rows(self.files["train"], (*self.columns, self.data["split_column"]), self.prose)
+        return (row[:-1] for number, row in enumerate(table, start=1) if part_named(row[-1], number) == part)
 
 
 def find(file: TextFile, name: str) -> Path:

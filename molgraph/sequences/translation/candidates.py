@@ -13,7 +13,7 @@ from rich.console import Console
 
 from molgraph.molecules.reading import delimited_rows, open_text
 from molgraph.sequences.evaluation.metrics import comparable
-from molgraph.sequences.text.corpora import is_table
+from molgraph.sequences.text.rows import is_table
 from molgraph.sequences.translation.translator import Translator, draw_example
 
 CHUNK = 512

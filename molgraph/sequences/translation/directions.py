@@ -44,6 +44,15 @@ class Direction:
             return own[0], own[1]
         return (self.source, self.target) if self.source != self.target else ((own or [self.source])[0],)
 
+    @property
+    def groups(self) -> dict[str, int]:
+        """Return what may keep pairs in one part, and in which column it stands; the first is the usual one."""
+        if "product" in (self.source, self.target):
+            first = {"product": 0 if self.source == "product" else -1}
+        else:
+            first = {"molecule": 0 if self.reads_smiles else -1}
+        return first | {"source": 0, "target": -1}
+
     def pair(self, row: Sequence[str]) -> tuple[str, str]:
         """Return source and target of a row, without atom maps: their order would tell where the reaction happens.
 

@@ -97,7 +97,9 @@ class TranslationExperiment(Experiment):
 
     def prepare(self) -> Self:
         """Read the pairs, make vocabularies, batches and model."""
-        self.texts = open_texts(self.data, self.direction.columns(self.data.get("columns")))
+        columns = self.direction.columns(self.data.get("columns"))
+        self.texts = open_texts(self.data, columns, self.direction.groups)
+        self.texts.say(self.console)
         self.scratch = tempfile.TemporaryDirectory(prefix="molgraph_")
         train, val = self._keep("train"), self._keep("val")
         self.target = Vocabulary.build((target for _, target in kept_rows(train)), self._notation(source=False))

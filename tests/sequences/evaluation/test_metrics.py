@@ -27,11 +27,18 @@ def test_generation_metrics_count_what_their_names_say():
     assert generated.canonical[:5] == ["CCO", "CCO", "c1ccccc1", "", ""]
     metrics = generation_metrics(generated, keys_of(["CCO"]), ["c1ccc(-c2ccccc2)cc1", "CCO"])
     assert metrics["valid"] == 4 / 7
-    assert metrics["unique@1000"] == 3 / 4
+    assert metrics["unique@4"] == 3 / 4
     assert metrics["novelty"] == pytest.approx(2 / 3)
     assert metrics["scaffold_similarity"] == pytest.approx(1)
     assert 0 < metrics["internal_diversity"] < 1
     assert metrics["nearest_similarity"] > 0.5
+
+
+def test_uniqueness_names_the_number_of_molecules_that_it_is_of():
+    for count, names in ((900, ["unique@900"]), (1115, ["unique@1000", "unique@1115"])):
+        metrics = generation_metrics(Generated.read(["CCO"] * (count - 1) + ["CC"]))
+        assert [name for name in metrics if name.startswith("unique")] == names
+        assert metrics[names[-1]] == 2 / count
 
 
 def test_nothing_valid_gives_numbers_and_no_crash():

@@ -40,7 +40,9 @@ def test_every_batch_has_a_value_for_each_atom(tmp_path):
 
 
 def test_what_cannot_be_read_is_left_out_and_said(tmp_path):
-    (tmp_path / "own.smi").write_text("C1CC\n" + "CCO\nCCN\n" * 40 + "C" * 60 + "\n")
+    (tmp_path / "own.smi").write_text(
+        "C1CC\n" + "".join(f"{'C' * (n % 20 + 1)}{'ON'[n // 20]}\n" for n in range(40)) + "C" * 60 + "\n"
+    )
     console = Console(record=True, width=200, file=(tmp_path / "log").open("w"))
     data = {"path": str(tmp_path / "own.smi"), "val": 0.2, "test": 0.0}
     experiment = AtomExperiment(data, {"shape": GRU, "longest": 40}, 0, tmp_path, console).prepare()

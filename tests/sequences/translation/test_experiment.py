@@ -57,7 +57,7 @@ def esters(tmp_path_factory):
 
 def test_a_translator_learns_a_reaction(esters):
     results = json.loads((esters / "results.json").read_text())
-    assert results["validation"]["token_accuracy"] > 0.95
+    assert results["validation"]["token_accuracy"] > 0.9
     assert results["test"]["top1"] >= 0.5
     assert (esters / "attention.png").exists()
 
