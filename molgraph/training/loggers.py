@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-
 SILENCE = 30.0
 """Seconds after which a file is told how far a training is."""
 

@@ -179,7 +179,7 @@ def stop_after(values, folder, steps):
 def test_a_column_of_the_file_can_be_a_condition(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text(
-        "smiles,colour\n" + "".join(f"{'C' * (row % 9 + 1)}O,{row % 9}\n" for row in range(200)) + "CC,\nC1,3\n"
+        "smiles,colour\n" + "".join(f"{'C' * (row % 28 + 1)}O,{row % 28}\n" for row in range(280)) + "CC,\nC1,3\n"
     )
     texts, values = measured([("CCO", "1.5"), ("C1", "2"), ("CC", "")], ["colour", "logp"])
     assert texts == ["CCO"]
