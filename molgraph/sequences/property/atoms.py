@@ -1,6 +1,6 @@
-"""A value for each atom, read off the token that writes it: the "frame by frame" pattern.
+"""A value for each atom, read off the token that writes it (the "frame by frame" pattern) or off its graph node.
 
-texts -> AtomPredictor -> [atoms, outputs] -> squared error against what RDKit computes for each atom
+texts -> AtomPredictor | AtomGraphPredictor -> [atoms, outputs] -> squared error against what RDKit computes
 """
 
 import json
@@ -16,6 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from molgraph.molecules.reading import atom_properties, canonicalize_all
+from molgraph.sequences.property.atom_graphs import AtomGraphPredictor, AtomGraphs
 from molgraph.sequences.property.sequence_predictor import AtomPredictor
 from molgraph.sequences.property.texts import EncodedSmiles
 from molgraph.sequences.text.corpora import open_texts
@@ -29,7 +30,7 @@ from molgraph.training.task import Task
 class AtomBatches:
     """Batches of similar lengths whose order depends on (seed, epoch) alone."""
 
-    encoded: EncodedSmiles
+    encoded: EncodedSmiles | AtomGraphs
     """Molecules."""
     values: list[np.ndarray]
     """Values of the atoms of each molecule [atoms, P]."""
@@ -62,7 +63,9 @@ class AtomTask(Task):
 
     monitor, mode = "rmse", "min"
 
-    def __init__(self, model: AtomPredictor, names: Sequence[str], mean: Tensor, std: Tensor) -> None:
+    def __init__(
+        self, model: AtomPredictor | AtomGraphPredictor, names: Sequence[str], mean: Tensor, std: Tensor
+    ) -> None:
         super().__init__()
         self.model, self.names = model, list(names)
         self.mean: Tensor
@@ -87,11 +90,11 @@ class AtomTask(Task):
 
 
 class AtomExperiment(Experiment):
-    """Properties of each atom that RDKit computes: a test of what a sequence model sees of atoms.
+    """Properties of each atom that RDKit computes: a test of what a sequence or a graph model sees of atoms.
 
     Args:
         data: see ``corpora.open_texts``; texts that are no molecule, or too long, are left out and counted.
-        model: options of ``AtomPredictor.build``, with any ``_target_``.
+        model: options of ``AtomPredictor.build``, or (with ``encoder``) of ``AtomGraphPredictor.build``.
         seed: of the order of batches.
         folder: run folder.
         console: where progress is shown.
@@ -111,6 +114,11 @@ class AtomExperiment(Experiment):
     ) -> None:
         self.console, self.names = console or Console(), list(properties)
         self.data, self.model_config, self.batch_size, self.seed = data, model, batch_size, seed
+        if "encoder" not in model and "shape" not in model:
+            raise ValueError(
+                f"this model ({', '.join(model)}) has no state for each atom; "
+                "use task=atoms with model=gcn, gine, dmpnn, ... (graphs) or rnn, lstm, gru, transformer (strings)"
+            )
         if model.get("notation", "smiles") != "smiles":
             raise ValueError(
                 f"atoms are found in SMILES tokens; model.notation={model['notation']} has none, use smiles"
@@ -132,10 +140,11 @@ class AtomExperiment(Experiment):
         self.task = AtomTask(self.model, self.names, atoms.mean(0), atoms.std(0))
         return self
 
-    def build_model(self, model: dict[str, Any]) -> AtomPredictor:
+    def build_model(self, model: dict[str, Any]) -> AtomPredictor | AtomGraphPredictor:
         """Return the untrained predictor that a configuration node describes, for the tokens of the training part."""
         options = {key: value for key, value in model.items() if key not in ("_target_", "randomize", "average")}
-        return AtomPredictor.build(self.known, len(self.names), **options)
+        kind = AtomGraphPredictor if "encoder" in model else AtomPredictor
+        return kind.build(self.known, len(self.names), **options)
 
     def _readable(self, texts: list[str]) -> list[str]:
         canonical = canonicalize_all(texts, workers=None)

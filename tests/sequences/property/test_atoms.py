@@ -30,6 +30,46 @@ def test_a_sequence_model_learns_a_value_for_each_atom(tmp_path):
     assert results["test"]["r2_aromatic"] > 0.95
 
 
+@pytest.mark.parametrize("encoder", ["GCN", "GAT", "GATv2", "GINE", "DMPNN", "AttentiveFP"])
+def test_any_graph_encoder_gives_a_value_to_each_atom_in_the_order_of_the_text(tmp_path, encoder):
+    model = {"encoder": {"_target_": f"molgraph.molecules.models.encoders.{encoder}", "hidden": 16}, "readout": "mean"}
+    experiment = AtomExperiment(DATA | {"limit": 50}, model, 0, tmp_path, QUIET, ["aromatic"]).prepare()
+    network, (encoded, errors) = (
+        experiment.model.eval(),
+        experiment.model.featurizer()(["OCc1ccccc1", "C1CC", "c1(CO)ccccc1"]),
+    )
+    assert list(errors) == [1]
+    one, other = (network(encoded.atom_batch([row])) for row in range(2))
+    order = [2, 1, 0, 3, 4, 5, 6, 7]  # of the second writing: C of the ring, C, O, the ring
+    torch.testing.assert_close(other, one[order], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(one[0], one[2])
+    for batch in experiment.train.epoch(0):
+        assert network(batch.inputs).shape == batch.targets.shape
+
+
+def test_a_graph_model_learns_a_value_for_each_atom(tmp_path):
+    encoder = {"_target_": "molgraph.molecules.models.encoders.GINE", "hidden": 48, "layers": 3}
+    config = {
+        "data": DATA,
+        "model": {"_target_": "molgraph.molecules.models.graph_predictor.GraphPredictor", "encoder": encoder},
+        "task": {"_target_": "molgraph.sequences.property.atoms.AtomExperiment", "properties": ["logp", "aromatic"]},
+        "trainer": {"max_steps": 120, "threads": 1, "precision": "float32", "optimizer": {"learning_rate": 0.01}},
+        "seed": 0,
+    }
+    train(config, tmp_path, QUIET)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["test"]["r2_logp"] > 0.9
+    assert results["test"]["r2_aromatic"] > 0.95
+
+
+def test_models_of_whole_molecules_are_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ValueError, match=r"this model \(trees\) has no state for each atom; use task=atoms with"):
+        AtomExperiment({"name": "nowhere"}, {"trees": 5}, 0, tmp_path, QUIET)
+    model = {"encoder": {"_target_": "molgraph.molecules.models.encoders.GCN"}, "descriptors": "rdkit"}
+    with pytest.raises(ValueError, match=r"model.descriptors=rdkit are of a whole molecule"):
+        AtomExperiment(DATA | {"limit": 50}, model, 0, tmp_path, QUIET).prepare()
+
+
 def test_every_batch_has_a_value_for_each_atom(tmp_path):
     experiment = AtomExperiment(DATA | {"limit": 100}, {"shape": GRU}, 0, tmp_path, QUIET, ["charge"]).prepare()
     for batch in experiment.train.epoch(0):
