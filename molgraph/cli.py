@@ -27,9 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from molgraph.training.plugins import trust
 
             trust(options.trust)
+        outputs = vars(options).get("output") or vars(options).get("out") or []
+        for output in outputs if isinstance(outputs, list) else [outputs]:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
         options.run_verb(options)
-    except (ValueError, FileExistsError, ModuleNotFoundError) as error:
+    except (ValueError, ModuleNotFoundError) as error:
         print(f"molgraph: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader, such as `head`, has seen enough
+            return
+        print(f"molgraph: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError as error:
         if type(error).__name__ != "TrainingDiverged":  # named, so that a line of help loads no PyTorch
@@ -39,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("molgraph: interrupted; `molgraph resume RUN` goes on with a training", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader, such as `head`, has seen enough
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -494,3 +495,40 @@ def test_resume_takes_changes_as_train_does(tables, tmp_path):
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["trainer"]["epochs"], config["trainer"]["optimizer"]["learning_rate"]) == (2, 1e-4)
     assert len(rows_of(run / "metrics.csv")) == 2
+
+
+def test_a_folder_for_the_output_is_made_before_the_work(run, tmp_path, capsys):
+    target = tmp_path / "new" / "folder" / "x.csv"
+    main(["predict", str(run), "CCO", "C1CC", "-o", str(target)])
+    rows = target.read_text().splitlines()
+    assert rows[0] == "smiles,y_predicted,error"
+    assert rows[2] == "C1CC,,unclosed ring"
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path, capsys):
+    for words in (["simulate", "--import", str(tmp_path / "no.npz"), "-o", str(tmp_path / "set"), "--dt", "1"],):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2
+        assert "no.npz: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: ["])
+def test_a_configuration_that_somebody_edited_is_named(run, tmp_path, text, capsys):
+    shutil.copytree(run, tmp_path / "edited")
+    (tmp_path / "edited" / "config.yaml").write_text(text)
+    for verb in (["resume"], ["compare"]):
+        with pytest.raises(SystemExit) as stopped:
+            main([*verb, str(tmp_path / "edited")])
+        assert stopped.value.code == 2
+        assert "config.yaml" in capsys.readouterr().err
+
+
+def test_words_for_classes_are_read_and_the_reading_is_said(tmp_path, capsys):
+    rows = "".join(f"{'C' * n}O,{'Active' if n % 2 else 'inactive'}\n" for n in range(1, 41))
+    (tmp_path / "assay.csv").write_text("SMILES,y\n" + rows)
+    main(["train", "data=csv", f"data.path={tmp_path / 'assay.csv'}", "data.targets=[y]", "model=mean",
+          f"hydra.run.dir={tmp_path / 'run'}"])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "y: 'inactive' is read as 0, 'active' as 1" in printed
+    assert "molecules are in the column 'SMILES'" in printed

@@ -110,6 +110,8 @@ class PropertyExperiment(Experiment):
             f"{self.config.split} split {self.split_hash[:12]}: {counts}",
             highlight=False,
         )
+        for note in self.table.notes:
+            self.console.print(note, highlight=False, markup=False)
         doubled = splits.straddling(self.split, self.canonical)
         if doubled:
             self.console.print(

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from molgraph.particles.data.checks import check_radius, check_trajectory
+from molgraph.particles.data.checks import check_moving, check_radius, check_trajectory, with_statistics
 from molgraph.particles.data.simulated import SimulatedSet
 from molgraph.particles.data.statistics import relative_motion, suggest
 from molgraph.particles.data.trajectory import Metadata, ParticleSet, Trajectory
@@ -79,6 +79,7 @@ class SimulationExperiment(Experiment):
         self.data: ParticleSet = self.source.ensure()
         self.metadata = self.data.metadata
         self.trajectories = {split: self.data.trajectories(split) for split in ("train", "valid", "test")}
+        self.metadata = with_statistics(self.metadata, self.trajectories["train"], str(self.data.folder))
         self.radius = self._check()
         noise = self.noise()
         types = sorted({int(s) for t in self.trajectories["train"] for s in np.unique(t.species)})
@@ -99,7 +100,6 @@ class SimulationExperiment(Experiment):
         self.val = ValidationWindows(
             self._frames("valid"), self.windows.validation_steps, self.windows.validation_starts
         )
-
         return self
 
     def build_model(self, model: dict[str, Any]) -> Simulator:
@@ -146,6 +146,7 @@ class SimulationExperiment(Experiment):
             if not trajectories:
                 raise ValueError(f"{self.data.folder / split}.h5 holds no trajectory, and each split needs one")
             for number, trajectory in enumerate(trajectories):
+                check_moving(trajectory, self.metadata.kinematic, f"{self.data.folder / split}.h5:{number:05d}")
                 check_trajectory(trajectory, box, longest, f"{self.data.folder / split}.h5:{number:05d}")
         train = self.trajectories["train"]
         radius = self.space.radius or self.metadata.radius or suggest([t.positions for t in train], box).radius

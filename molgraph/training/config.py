@@ -243,4 +243,10 @@ def read_config(run: Path) -> dict[str, Any]:
         raise ValueError(
             f"{run} is not a run folder (it has no config.yaml); give the folder that `molgraph train` printed"
         )
-    return yaml.safe_load(path.read_text())
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML file ({str(error).splitlines()[0]}); take it from a copy") from error
+    if not isinstance(config, dict) or not config:
+        raise ValueError(f"{path} holds no configuration of a run but {config!r:.60}; `molgraph train` writes it")
+    return config

@@ -1,5 +1,6 @@
 import os
 import pickle
+import random
 
 import pytest
 import torch
@@ -71,3 +72,24 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(tmp_path / "a.pt", {"number": 2})
     assert load_checkpoint(tmp_path / "a.pt")["number"] == 1
+
+
+def test_one_flipped_bit_anywhere_is_refused(tmp_path):
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, {"task": {"weight": torch.randn(40, 40)}, "config": "a: 1\n"})
+    whole, generator = path.read_bytes(), random.Random(0)
+    for _ in range(200):
+        place, bit = generator.randrange(len(whole)), generator.randrange(8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"best\.pt is (damaged|truncated or not a checkpoint)"):
+            load_checkpoint(path)
+
+
+def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, {"task": {"weight": torch.randn(10, 10)}})
+    whole, generator = path.read_bytes(), random.Random(1)
+    for _ in range(100):
+        path.write_bytes(whole[: generator.randrange(len(whole))])
+        with pytest.raises(ValueError, match=r"best\.pt is (damaged|truncated or not a checkpoint)"):
+            load_checkpoint(path)

@@ -64,7 +64,7 @@ def delimited_rows(file: Iterable[str], path: Path, delimiter: str = ",") -> Ite
                 'remove the quote, or write "" for a quote inside a quoted cell'
             ) from error
         columns = columns or len(row)
-        if len(taken) > 1 and _swallowed(taken, delimiter, columns):
+        if columns > 1 and len(taken) > 1 and _swallowed(taken, delimiter, columns):
             raise ValueError(
                 f"{path}, line {first}: a quote is opened here and closed on line {reader.line_num}, and what lies "
                 "between are rows; remove the quote"

@@ -50,6 +50,8 @@ class MoleculeTable:
     """For ``multiclass``: the labels of each target in the order of their numbers."""
     rejected: list[Rejected] = field(default_factory=list)
     """Rows that were left out."""
+    notes: list[str] = field(default_factory=list)
+    """How the file was read, where that was not said by whoever asked."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -68,6 +70,7 @@ class MoleculeTable:
             self.values[list(indices)],
             self.classes,
             sorted([*self.rejected, *rejected], key=lambda row: row.row),
+            self.notes,
         )
 
     def column(self, name: str) -> list[str]:
@@ -199,9 +202,20 @@ def read_table(source: Source) -> MoleculeTable:
         smiles=[row[smiles_at].strip() for row in rows],
         values=values,
         classes=classes,
+        notes=_notes(source, header[smiles_at], names, cells if kind == "classification" else []),
     )
     rejected = [Rejected(lines[index], table.smiles[index], reason) for index, reason in sorted(problems.items())]
     return table.keep([index for index in range(len(rows)) if index not in problems], rejected)
+
+
+def _notes(source: Source, smiles: str, names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return in sentences what was found and not said: the column of the molecules, and words read as 0 and 1."""
+    notes = [] if smiles == source.smiles_column else [f"molecules are in the column {smiles!r}"]
+    for name, column in zip(names, cells, strict=False):
+        pair = labels_of(column)
+        if pair:
+            notes.append(f"{name}: {pair[0]!r} is read as 0, {pair[1]!r} as 1")
+    return notes
 
 
 def _resolve(source: Source) -> tuple[Path, dict[str, Target], str]:
@@ -216,9 +230,34 @@ def _resolve(source: Source) -> tuple[Path, dict[str, Target], str]:
     return Path(source.path), {}, source.kind
 
 
+LABELS = (
+    ("false", "true"),
+    ("no", "yes"),
+    ("n", "y"),
+    ("f", "t"),
+    ("inactive", "active"),
+    ("negative", "positive"),
+    ("-", "+"),
+    ("fail", "pass"),
+)
+"""Pairs of words that people write for 0 and 1, in any case."""
+
+
+def labels_of(cells: Sequence[str]) -> tuple[str, str] | None:
+    """Return the pair of :data:`LABELS` that all cells of a column are made of, or None.
+
+    >>> labels_of(["Active", "inactive", "", "active"]), labels_of(["1", "0"]), labels_of(["+", "-"])
+    (('inactive', 'active'), None, ('-', '+'))
+    """
+    seen = {cell.lower() for cell in cells if cell.lower() not in MISSING}
+    return next((pair for pair in LABELS if seen and seen <= set(pair)), None)
+
+
 def _infer_kind(cells: Sequence[Sequence[str]]) -> str:
     """Take a table whose only values are 0 and 1 for a classification."""
-    seen = {cell for column in cells for cell in column if cell.lower() not in MISSING}
+    seen = {cell for column in cells if not labels_of(column) for cell in column if cell.lower() not in MISSING}
+    if not seen and any(labels_of(column) for column in cells):
+        return "classification"
     return "classification" if seen and seen <= {"0", "1", "0.0", "1.0"} else "regression"
 
 
@@ -233,8 +272,12 @@ def _parse_targets(
         if kind == "multiclass":
             labels = sorted({text for text in texts if text.lower() not in MISSING})
             classes.append(labels)
+        pair = labels_of(texts) if kind == "classification" else None
         for row, text in enumerate(texts):
             if text.lower() in MISSING:
+                continue
+            if pair:
+                values[row, column] = pair.index(text.lower())
                 continue
             try:
                 values[row, column] = labels.index(text) if kind == "multiclass" else float(text)

@@ -3,11 +3,14 @@
 trajectory -> check_trajectory -> ValueError or nothing
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial import cKDTree
 
-from molgraph.particles.data.statistics import mean_neighbors, suggest_radius
-from molgraph.particles.data.trajectory import Trajectory
+from molgraph.particles.data.statistics import mean_neighbors, motion_statistics, suggest_radius
+from molgraph.particles.data.trajectory import Metadata, Trajectory
 from molgraph.particles.geometry.space import Box
 
 MOST_NEIGHBORS = 500
@@ -87,3 +90,32 @@ def check_radius(trajectories: list[Trajectory], radius: float, box: Box) -> flo
         return mean
     remedy = f"; about 20 neighbours are within {suggest_radius(frames, box):.4g}" if len(frames[0]) > 1 else ""
     raise ValueError(f"a radius of {radius:.4g} has {mean:.3g} neighbours on average{remedy}")
+
+
+def check_moving(trajectory: Trajectory, kinematic: Sequence[int], name: str) -> None:
+    """Refuse a trajectory of which nothing is predicted.
+
+    Raises:
+        ValueError: all its particles are walls or obstacles.
+    """
+    if np.isin(trajectory.species, kinematic).all():
+        types = sorted({int(species) for species in trajectory.species})
+        raise ValueError(
+            f"{name}: all particles are of type {types}, which metadata.json counts as walls and obstacles "
+            f"(kinematic_types {list(kinematic)}); set kinematic_types to the types that do not move"
+        )
+
+
+def with_statistics(metadata: Metadata, train: Sequence[Trajectory], name: str) -> Metadata:
+    """Return metadata whose mean and spread of velocities are there, computed from the training part where they lack.
+
+    Raises:
+        ValueError: nothing moves, so that there is nothing to learn.
+    """
+    moving = [t.positions[:, ~np.isin(t.species, metadata.kinematic)] for t in train]
+    if not {"vel_mean", "vel_std", "acc_mean", "acc_std"} <= set(metadata.statistics):
+        metadata = replace(metadata, statistics=motion_statistics(moving, metadata.box))
+    spread = np.asarray(metadata.statistics["vel_std"], dtype=float)
+    if not np.isfinite(spread).all() or not (spread > 0).any():
+        raise ValueError(f"{name}: nothing moves (the velocities of the training part have no spread)")
+    return metadata

@@ -71,7 +71,13 @@ def _gns_trajectory(item: Any, name: str) -> Trajectory:
     positions = np.asarray(item[0], dtype=np.float32)
     if positions.ndim != 3 or positions.shape[2] not in (2, 3):
         raise ValueError(f"{name}: positions of shape {positions.shape}; GNS files hold [frames, particles, 2 or 3]")
-    species = np.broadcast_to(np.asarray(item[1], dtype=np.int32), positions.shape[1]).copy()
+    types = np.asarray(item[1], dtype=np.int32)
+    if types.shape not in ((), (1,), positions.shape[1:2]):
+        raise ValueError(
+            f"{name}: types of shape {types.shape} beside positions {positions.shape}; give one type for each of the "
+            f"{positions.shape[1]} particles, or a single one for all"
+        )
+    species = np.broadcast_to(types, positions.shape[1]).copy()
     return Trajectory(positions, species, np.zeros(positions.shape[2]))
 
 

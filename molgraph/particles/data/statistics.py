@@ -133,7 +133,10 @@ def suggest_radius(frames: Sequence[np.ndarray], box: Box, neighbors: float = TA
     """
     wanted = min(neighbors, min(len(f) for f in frames) - 1)
     if wanted < 1:
-        raise ValueError("a radius cannot be suggested for a single particle; give one")
+        raise ValueError(
+            "a trajectory holds a single particle, for which no radius of about 20 neighbours can be found; "
+            "leave that trajectory out, or write the set from Python with Metadata(radius=...)"
+        )
     trees = [position_tree(f, box) for f in frames]
     low, high = 0.0, float(max(np.ptp(f, axis=0).max() for f in frames)) * box.dim**0.5
     for _ in range(40):

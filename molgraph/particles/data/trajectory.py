@@ -4,6 +4,7 @@ trajectory -> TrajectoryWriter -> SPLIT.h5 + metadata.json -> ParticleSet -> tra
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,9 +66,13 @@ class Metadata:
         """Make one from the keys of a GNS or LagrangeBench ``metadata.json``; ours are added to theirs."""
         values = dict(values)
         bounds = values.pop("bounds", None)
-        if bounds is None:
-            raise ValueError('metadata has no "bounds": give [[lower, upper], ...], one pair per axis')
+        pairs = isinstance(bounds, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in bounds)
+        if not bounds or not pairs:
+            raise ValueError(f'metadata: "bounds" is {bounds}; it has to be [[lower, upper], ...], one pair per axis')
         periodic = values.pop("periodic_boundary_conditions", [False] * len(bounds))
+        dt = values.pop("dt", 1.0)
+        if not isinstance(dt, int | float) or not 0 < dt < math.inf:
+            raise ValueError(f'metadata: "dt" is {dt!r}; the time between two frames has to be a positive number')
         statistics: dict[str, list[float]] = {
             k: values.pop(k) for k in ("vel_mean", "vel_std", "acc_mean", "acc_std") if k in values
         }
@@ -75,7 +80,7 @@ class Metadata:
         kinematic = values.pop("kinematic_types", [1, 2] if "solver" in values else [3])
         return cls(
             box=Box.from_bounds(bounds, periodic),
-            dt=float(values.pop("dt", 1.0)),
+            dt=float(dt),
             radius=float(values.pop("default_connectivity_radius", 0.0)),
             gravity=tuple(values.pop("gravity", [0.0] * len(bounds))),
             species=dict(values.pop("species", {})),
@@ -109,7 +114,13 @@ class Metadata:
         path = Path(folder) / "metadata.json"
         if not path.is_file():
             raise ValueError(f"{folder} holds no metadata.json; a particle set is a folder with one and train.h5")
-        return cls.from_dict(json.loads(path.read_text()))
+        try:
+            values = json.loads(path.read_text())
+            if not isinstance(values, dict):
+                raise ValueError(f"metadata is a {type(values).__name__}; it has to be an object with bounds and dt")
+            return cls.from_dict(values)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 class TrajectoryWriter:
@@ -126,10 +137,11 @@ class TrajectoryWriter:
     def begin(self, name: str, species: np.ndarray, gravity: np.ndarray | Sequence[float], dim: int) -> None:
         """Start a trajectory ``name`` of ``len(species)`` particles."""
         group = self._file.create_group(name)
-        group.create_dataset("particle_type", data=np.asarray(species, dtype=np.int32))
+        checked = {"chunks": True, "fletcher32": True} if len(species) else {}  # a checksum that HDF5 checks on reading
+        group.create_dataset("particle_type", data=np.asarray(species, dtype=np.int32), **checked)
         shape = (0, len(species), dim)
         chunk = (max(1, min(8, 65536 // max(len(species), 1))), max(len(species), 1), dim)
-        group.create_dataset("position", shape, np.float32, maxshape=(None, *shape[1:]), chunks=chunk)
+        group.create_dataset("position", shape, np.float32, maxshape=(None, *shape[1:]), chunks=chunk, fletcher32=True)
         group.attrs["gravity"] = np.asarray(gravity, dtype=np.float64)
         self._group = group
 
@@ -162,15 +174,21 @@ def read_trajectories(path: Path, metadata: Metadata) -> list[Trajectory]:
     """Return all trajectories of an HDF5 file in LagrangeBench's layout.
 
     Raises:
-        ValueError: no such file, or a group of another dimension than the box.
+        ValueError: no such file, a damaged one, or a group without what a trajectory needs; names file and group.
     """
     if not Path(path).is_file():
         raise ValueError(f"there is no {path}; a particle set has train.h5, valid.h5 and test.h5")
-    with _h5py().File(path, "r") as file:
-        return [_read_group(file[name], f"{path}:{name}", metadata) for name in sorted(file)]
+    try:
+        with _h5py().File(path, "r") as file:
+            return [_read_group(file[name], f"{path}:{name}", metadata) for name in sorted(file)]
+    except (OSError, RuntimeError) as error:  # what HDF5 says of a file that is damaged, or none of its own
+        raise ValueError(f"{path} is damaged, or no HDF5 file ({str(error)[:120]})") from error
 
 
 def _read_group(group: "h5py.Group", name: str, metadata: Metadata) -> Trajectory:
+    missing = [key for key in ("position", "particle_type") if key not in group]
+    if missing:
+        raise ValueError(f"{name} has no {missing[0]!r}; a trajectory is position [T, N, D] and particle_type [N]")
     positions = np.asarray(group["position"], dtype=np.float32)
     if positions.ndim != 3 or positions.shape[2] != metadata.box.dim:
         raise ValueError(f"{name} has positions {positions.shape}; metadata.json says {metadata.box.dim} dimensions")

@@ -140,7 +140,10 @@ def _limits(panels: dict[str, np.ndarray], box: Box) -> list[tuple[float, float]
     first = next(iter(panels.values()))
     low, high = np.nanmin(first, axis=(0, 1)), np.nanmax(first, axis=(0, 1))
     pairs = zip(box.lower, box.upper, low, high, strict=True)
-    return [(float(a if np.isfinite(a) else c), float(b if np.isfinite(b) else d)) for a, b, c, d in pairs]
+    ends = [(float(a if np.isfinite(a) else c), float(b if np.isfinite(b) else d)) for a, b, c, d in pairs]
+    # a plane in an open box has no thickness of its own, and a picture needs one
+    thin = 0.05 * max((b - a for a, b in ends), default=0.0) or 1.0
+    return [(a, b) if b > a else (a - thin, b + thin) for a, b in ends]
 
 
 def _shades(panels: dict[str, np.ndarray], box: Box, species: np.ndarray, color: str) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 log-probabilities [R, K, V] of R rows with K sequences each -> Strategy.choose -> parents and tokens [R, K]
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,7 +90,7 @@ class Sampling:
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        if temperature <= 0:
+        if not 0 < temperature < math.inf:
             raise ValueError(
                 f"temperature is {temperature}; it has to be positive; a beam of 1 takes the most probable token always"
             )

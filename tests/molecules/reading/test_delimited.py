@@ -22,7 +22,7 @@ def read(text, delimiter=","):
         ('smiles,y\nC,1\n"CC,2\nCCC,3\nC"C,4\n', 3),  # closed in the middle of a cell
         ('smiles,y\nC,1\nCC,"2\nCCC,3\n', 3),  # never closed
         ('smiles,y\nC,1\nCC,"2\nCCC,3\nCCCC,4"\nC,5\n', 3),  # closed rows later
-        ('smiles\nC\n"CC\nCCC\nCCCC"\n', 3),  # a single column
+        ('smiles\nC\n"CC\nCCC\nCCCC\n', 3),  # a single column
     ],
 )
 def test_a_quote_that_swallows_rows_is_an_error_that_names_its_line(text, line):

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from molgraph.particles.data.formats import box_of_atoms, read_ase, read_gns_npz
-from molgraph.particles.data.trajectory import Metadata, ParticleSet, Trajectory, TrajectoryWriter, write_set
+from molgraph.particles.data.trajectory import (
+    Metadata,
+    ParticleSet,
+    Trajectory,
+    TrajectoryWriter,
+    read_trajectories,
+    write_set,
+)
 from molgraph.particles.geometry.space import Box
 
 REPOSITORY = Path(__file__).parents[3]
@@ -123,3 +130,15 @@ def test_a_folder_that_is_no_set_says_what_is_missing(tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps({"bounds": [[0, 1], [0, 1]]}))
     with pytest.raises(ValueError, match=r"train\.h5"):
         ParticleSet.open(tmp_path).trajectories("train")
+
+
+def test_a_set_with_a_flipped_bit_is_refused(tmp_path):
+    path = tmp_path / "train.h5"
+    positions = np.random.default_rng(0).uniform(0, 1, (20, 30, 2)).astype(np.float32)
+    with TrajectoryWriter(path) as writer:
+        writer.write("00000", Trajectory(positions, np.full(30, 5), np.zeros(2)))
+    whole = path.read_bytes()
+    place = whole.index(positions[3, 4].tobytes())
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(ValueError, match=r"train\.h5"):
+        read_trajectories(path, Metadata(Box((0, 0), (1, 1)), 1.0, 0.1, (0.0, 0.0)))

@@ -144,6 +144,7 @@ def test_a_batch_that_does_not_fit_is_halved():
     ("make_strategy", "message"),
     [
         (lambda: Sampling(0.0), "temperature is 0.0"),
+        (lambda: Sampling(float("nan")), "temperature is nan"),
         (lambda: Sampling(top_p=0.0), "top_p=0.0"),
         (lambda: Beam(0), "at least 1 wide"),
     ],
