@@ -290,8 +290,9 @@ def test_a_row_with_too_many_or_too_few_cells_keeps_its_place(run, tmp_path):
     (tmp_path / "in.csv").write_text("id,smiles,note\n1,CCO,a,b\n2,CC\n3,C,c\n")
     main(["predict", str(run), "-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--workers", "0"])
     got = rows_of(tmp_path / "out.csv")
-    assert [(row["id"], bool(row["y_predicted"])) for row in got] == [("1", False), ("2", True), ("3", True)]
+    assert [(row["id"], bool(row["y_predicted"])) for row in got] == [("1", False), ("2", False), ("3", True)]
     assert "4 cells, the header 3" in got[0]["error"]
+    assert "2 cells, the header 3" in got[1]["error"]
 
 
 def test_smiles_of_the_command_line_are_written_where_o_says(run, tmp_path):
