@@ -150,7 +150,7 @@ class LanguageExperiment(Experiment):
             raise ValueError(f"{self.texts.name} leaves {len(train[0])} rows to train on and {len(val[0])} to validate")
         self.decoder = self.build_model(self.model)
         self.task = LanguageTask(self.decoder)
-        sizes = f"{len(train[0]):,} molecules to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
+        sizes = f"{len(train[0]):,} texts to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
         self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
         return self
 

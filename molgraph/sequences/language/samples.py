@@ -84,6 +84,8 @@ def generate(
 def judge(generator: Generator, count: int, seed: int, console: Console) -> dict[str, Any]:
     """Judge and draw samples at temperature 1, as a run does at its end; asked against got for conditions."""
     known, reference = generator.known(), generator.reference()
+    if known is not None and not len(known):
+        return _show_prose(generator, count, seed, console)
     wanted = None
     if generator.conditions:
         # Values of real molecules, so that what is asked for together occurs together.
@@ -105,6 +107,19 @@ def judge(generator: Generator, count: int, seed: int, console: Console) -> dict
         draw_grid(generated.valid[:25], generator.folder / "samples.png")
     show(metrics, console)
     return metrics
+
+
+def _show_prose(generator: Generator, count: int, seed: int, console: Console) -> dict[str, Any]:
+    """Write samples of a model whose training part holds no molecule: there is nothing in them that RDKit can judge."""
+    written = generator.write(count, Choosing(seed=seed))
+    with open(generator.folder / "samples.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "log_likelihood"])
+        writer.writerows((text, f"{log_prob:.4f}") for text, log_prob in written)
+    console.print("the training part holds no molecule: samples are texts, and are not judged", highlight=False)
+    for text, _ in written[:5]:
+        console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+    return {"n": float(len(written))}
 
 
 def _compare(generated: Generated, reference: Sequence[str], path: Path) -> dict[str, float]:

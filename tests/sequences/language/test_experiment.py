@@ -194,6 +194,22 @@ def test_a_column_of_the_file_can_be_a_condition(tmp_path):
     torch.testing.assert_close(batch.condition[:, 0] * condition.std + condition.mean, lengths.float())
 
 
+def test_prose_is_learned_whole_and_not_judged_as_molecules(tmp_path):
+    words = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog"]
+    lines = [f"{words[i % 9]} {words[i // 9]} {words[(i + i // 9) % 9]}" for i in range(81)]
+    (tmp_path / "own.txt").write_text("\n".join(lines))
+    values = config(GRU)
+    values["data"] = {"path": str(tmp_path / "own.txt"), "val": 0.2, "test": 0.0}
+    values["model"] = {"shape": GRU, "notation": "characters", "longest": 48}
+    values["task"]["samples"], values["trainer"]["max_steps"] = 12, 5
+    train(values, tmp_path / "run", QUIET)
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["generation"] == {"n": 12.0}
+    rows = list(csv.DictReader((tmp_path / "run" / "samples.csv").open()))
+    assert list(rows[0]) == ["text", "log_likelihood"]
+    assert len(rows) == 12
+    assert " " in Generator.load(tmp_path / "run").vocabulary.tokens
+
+
 def test_a_corpus_without_validation_rows_is_refused(tmp_path):
     with pytest.raises(ValueError, match="to validate"):
         LanguageExperiment({"name": "moses_fragments", "val": 0.0}, {"shape": GRU}, 0, tmp_path, QUIET).prepare()
