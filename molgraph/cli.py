@@ -136,6 +136,7 @@ def _train(overrides: list[str]) -> None:
 
     from molgraph.training.config import CONF, TrainerConfig
 
+    overrides, table = _own_table(overrides)
     overrides = _with_plugins(overrides)
     ConfigStore.instance().store(group="trainer", name="schema", node=TrainerConfig)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # our own mistakes show where they are; the user's are one line
@@ -149,6 +150,7 @@ def _train(overrides: list[str]) -> None:
         from molgraph.training.run import train
 
         plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+        plain["data"] |= table
         folder = Path(HydraConfig.get().runtime.output_dir)
         if (folder / "last.pt").exists():
             raise ValueError(f"{folder} holds a run already; use `molgraph resume {folder}` or another hydra.run.dir")
@@ -170,6 +172,33 @@ def _train(overrides: list[str]) -> None:
             from molgraph.training.hardware.distributed import World
 
             World.leave()
+
+
+def _own_table(words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take ``FILE --target NAME --smiles NAME`` from the words: no name of a person's ever meets Hydra's grammar.
+
+    Returns:
+        What is left for Hydra, and the keys of ``data`` that the file gives.
+
+    Raises:
+        ValueError: a file that is not there, or columns that cannot be told.
+    """
+    if not words or words[0].startswith("-") or ("=" in words[0] and not Path(words[0]).is_file()):
+        return words, {}
+    from rich.console import Console
+
+    from molgraph.molecules.columns import find_columns
+
+    parser = argparse.ArgumentParser(prog="molgraph train FILE")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--target", action="append", default=[], metavar="NAME")
+    parser.add_argument("--smiles", metavar="NAME")
+    options, rest = parser.parse_known_args(words)
+    found = find_columns(options.file, options.smiles, options.target)
+    for note in found.notes:
+        Console().print(note, highlight=False, markup=False, soft_wrap=True)
+    columns = {"smiles_column": found.smiles, "targets": found.targets, "delimiter": found.delimiter}
+    return ["data=molecules", *rest], {"path": str(options.file)} | columns
 
 
 def _with_plugins(overrides: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -533,3 +534,36 @@ def test_words_for_classes_are_read_and_the_reading_is_said(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "y: 'inactive' is read as 0, 'active' as 1" in printed
     assert "molecules are in the column 'SMILES'" in printed
+
+
+def test_a_table_of_ones_own_needs_no_grammar(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{n};CPD-{n};{'C' * n}O;{n * 0.5}\n" for n in range(1, 41))
+    (tmp_path / "assay =[1].csv").write_text("No;Compound;Structure (SMILES);IC50 [nM]\n" + rows)
+    main(["train", "assay =[1].csv", "model=ridge", f"hydra.run.dir={tmp_path / 'run'}"])
+    printed = capsys.readouterr().out
+    assert "'Structure (SMILES)', 100% of 40 rows parse" in printed and "IC50 [nM]" in printed
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["test"].keys() == {"IC50 [nM]"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("smiles,a,b\nCC,1.5,2\nCCC,2.5,1\n", [], r"several columns could be the target: a, b; choose: molgraph train"),
+        ("smiles,note\nCC,x\nCCC,y\n", [], r"no column is a number or a label"),
+        ("a,b\n1.5,2.5\n2,1\n", [], r"no column of which half is SMILES"),
+        ("smiles,a\nCC,1.5\nCCC,2\n", ["--target", "z"], r"has no column 'z'; its columns are smiles, a"),
+    ],
+)
+def test_columns_that_cannot_be_told_are_asked_for(tmp_path, capsys, text, words, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(tmp_path / "t.csv"), *words])
+    assert stopped.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path / "asay.csv")])
+    assert "asay.csv" in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_a_command_of_a_guide_is_accepted_and_runs(command, is_long, desk, monke
         run_training(words, is_long)
     elif verb in ("compare", "resume"):
         run_on_own_runs(words, desk)
-    elif is_long or verb in ("simulate", "rollout") or "scene.yaml" in command:
+    elif is_long or verb in ("simulate", "rollout") or "--want" in words:
         build_parser().parse_args(words)
     else:
         main([*words, *(["-n", "4"] if verb == "generate" else [])])
@@ -113,6 +113,7 @@ def test_a_command_of_a_guide_is_accepted_and_runs(command, is_long, desk, monke
 def run_training(words, is_long):
     """Run a training for two steps, or compose its configuration only."""
     several = "-m" in words or "--cfg" in words
+    is_long = is_long or words == ["train"]  # the whole of it is run by .ci/run, from a wheel
     extra = [] if several else ["--cfg", "job"] if is_long else list(QUICK)
     if several and "--cfg" not in words:
         words, extra = [word for word in words if word != "-m"], ["--cfg", "job"]
