@@ -19,16 +19,18 @@ def header(monitor: str, rows: Sequence[Row]) -> list[str]:
     """Return the titles of the columns."""
     metrics = [f"{name.upper().replace('_', ' ')} {BETTER[name]}" for name in rows[0].metrics]
     counts = ["model", "kind", "runs", "parameters", "train s", "train mol/s", "predict mol/s"]
-    return [*counts, *metrics, f"{monitor.upper()} - best [95 %]", "differs"]
+    return [*counts, *metrics, f"{monitor.upper()} - reference [95 %]", "differs"]
 
 
-def cells(row: Row, is_best: bool) -> list[str]:
+def cells(row: Row) -> list[str]:
     """Return the cells of one model."""
     metrics = [
         shown(mean) + ("" if math.isnan(spread) else f" ± {shown(spread)}") for mean, spread in row.metrics.values()
     ]
-    value, low, high = map(signed, row.difference)
-    verdict = ["best", ""] if is_best else [f"{value} [{low}, {high}]", "yes" if row.significant else "no"]
+    found = row.difference
+    value, low, high = map(signed, (found.value, found.low, found.high))
+    differs = ("yes" if row.significant else "no") if found.noise_known else "training noise unknown"
+    verdict = ["reference", ""] if row.is_reference else [f"{value} [{low}, {high}]", differs]
     counts = [row.label, row.kind, str(row.runs), f"{row.parameters:,}", f"{row.seconds:.0f}"]
     return [*counts, _rate(row.train_rate), _rate(row.predict_rate), *metrics, *verdict]
 
@@ -55,8 +57,8 @@ def show(console: Console, monitor: str, rows: Sequence[Row]) -> None:
     table = Table()
     for position in places:
         table.add_column(titles[position].replace("[", r"\["), justify="left" if position == 0 else "right")
-    for place, row in enumerate(rows):
-        line = cells(row, place == 0)
+    for row in rows:
+        line = cells(row)
         table.add_row(*(line[position].replace("[", r"\[") for position in places))
     console.print(table)
 
@@ -64,7 +66,7 @@ def show(console: Console, monitor: str, rows: Sequence[Row]) -> None:
 def to_markdown(monitor: str, rows: Sequence[Row]) -> str:
     """Return the table in Markdown."""
     titles = header(monitor, rows)
-    lines = [titles, ["---"] * len(titles), *(cells(row, position == 0) for position, row in enumerate(rows))]
+    lines = [titles, ["---"] * len(titles), *map(cells, rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -76,17 +78,14 @@ def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[P
     with paths[1].open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header(monitor, rows))
-        writer.writerows(cells(row, position == 0) for position, row in enumerate(rows))
+        writer.writerows(map(cells, rows))
     paths[2].write_text(_page(title, monitor, rows))
     return paths
 
 
 def _page(title: str, monitor: str, rows: Sequence[Row]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header(monitor, rows))
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row, position == 0)) + "</tr>"
-        for position, row in enumerate(rows)
-    )
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in rows)
     picture = base64.b64encode(_plot(monitor, rows)).decode()
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
@@ -99,8 +98,10 @@ tr:first-child td {{ font-weight: 600; }}
 </style></head><body>
 <h1>{html.escape(title)}</h1>
 <div style="overflow-x:auto"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
-<p>Means and standard deviations over runs with other seeds. The last columns give the difference to the best model with
-a 95 % interval from {RESAMPLES:,} paired bootstrap samples of the test molecules, and whether it leaves out zero.</p>
+<p>Means and standard deviations over runs with other seeds. The last columns give the difference to the
+reference, the model that is best on the validation part, with a 95 % interval, and whether it differs. The interval
+holds the choice of test molecules ({RESAMPLES:,} paired bootstrap samples) and the noise of training (the spread between
+seeds, Welch); the verdict is corrected for the number of comparisons (Holm). A single run says nothing of its noise.</p>
 <img alt="{html.escape(monitor)} of each model" src="data:image/png;base64,{picture}">
 </body></html>
 """
@@ -120,14 +121,14 @@ def _plot(monitor: str, rows: Sequence[Row]) -> bytes:
         left.errorbar(
             mean, place, xerr=None if math.isnan(spread) else spread, fmt="o", color=colors[row.kind], capsize=3
         )
-        value, low, high = row.difference
+        value, low, high = row.difference.value, row.difference.low, row.difference.high
         right.plot([low, high], [place, place], color=colors[row.kind], linewidth=2)
         right.plot(value, place, "o", color=colors[row.kind])
     left.set_yticks(range(len(rows)), [row.label for row in rows])
     left.invert_yaxis()
     left.set_xlabel(f"{monitor.upper()} ({BETTER[monitor]} is better)")
     right.axvline(0, color="0.7", linewidth=1)
-    right.set_xlabel("difference to the best, 95 % interval")
+    right.set_xlabel("difference to the reference, 95 % interval")
     for kind, color in colors.items():
         right.plot([], [], "o", color=color, label=kind)
     right.legend(fontsize=8)

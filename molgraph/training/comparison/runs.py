@@ -1,6 +1,7 @@
 """Runs side by side: ``run folders -> one split -> metrics over seeds, paired differences with intervals -> table``.
 
 A difference is paired: both models are judged on the same resampled molecules, so that an easy or hard draw moves both.
+The spread between seeds is added to that over molecules; see ``difference``.
 """
 
 import csv
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from molgraph.training.comparison.difference import Difference, difference, holm
 from molgraph.training.config import read_config
 from molgraph.training.metrics import BETTER
 
@@ -38,6 +40,8 @@ class Run:
     """``graph``, ``sequence`` or ``fingerprint``."""
     settings: str
     """Everything in its configuration but the seed; runs that share it are repetitions."""
+    seed: int
+    """Of the training."""
     results: dict[str, Any]
     """Content of ``results.json``."""
     truth: Floats
@@ -66,13 +70,15 @@ class Row:
     """Molecules a second in prediction."""
     metrics: dict[str, tuple[float, float]]
     """Mean and standard deviation over the repetitions of each metric, averaged over targets."""
-    difference: tuple[float, float, float]
-    """Main metric minus that of the best model: value, lower and upper end of the 95 % interval."""
+    difference: Difference
+    """Main metric minus that of the reference."""
+    is_reference: bool = False
+    """Whether the others are compared with this one: the best on the validation part."""
 
     @property
     def significant(self) -> bool:
-        """Whether the interval of the difference leaves out zero."""
-        return self.difference[1] > 0 or self.difference[2] < 0
+        """Whether the model differs from the reference, noise of training and number of comparisons counted."""
+        return self.difference.differs
 
 
 def rmse(truth: Floats, predicted: Floats) -> float:
@@ -132,12 +138,14 @@ def read_run(folder: Path) -> Run:
     target = config["model"]["_target_"]
     kind = next((KINDS[word] for word in target.split(".") if word in KINDS), "graph")
     model = {key: value for key, value in config["model"].items() if key != "seed"}
-    settings = json.dumps([model, config["trainer"], config["task"], config.get("label")], sort_keys=True)
+    data = {key: value for key, value in (config.get("data") or {}).items() if key != "workers"}
+    settings = json.dumps([model, config["trainer"], config["task"], config.get("label"), data], sort_keys=True)
     return Run(
         folder,
         config.get("label") or target.rpartition(".")[2],
         kind,
         settings,
+        config["seed"],
         results,
         np.array([column(name) for name in names]).T,
         np.array([column(f"{name}_predicted") for name in names]).T,
@@ -176,13 +184,16 @@ def compare(folders: Sequence[Path], seed: int = 0) -> tuple[str, list[Row]]:
         seed: repeats the bootstrap.
 
     Returns:
-        The name of the main metric, and one row for each model, the best first.
+        The name of the main metric, and one row for each model, the best on the test part first. The others are
+        compared with the one that is best on the validation part, so that the test part chooses nothing.
 
     Raises:
-        ValueError: the runs were tested on different splits (the message says which), or by different metrics.
+        ValueError: the runs were tested on different splits (the message says which), or by different metrics, or one
+            of them is given twice.
     """
     runs = [read_run(folder) for folder in folders]
     _check_splits(runs)
+    _check_twins(runs)
     monitor = runs[0].results["monitor"]
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -190,9 +201,26 @@ def compare(folders: Sequence[Path], seed: int = 0) -> tuple[str, list[Row]]:
     draws = _draws(runs[0].truth, seed)
     sampled = {key: _sampled_metric(group, monitor, draws) for key, group in groups.items()}
     sign = 1.0 if mode_of(runs[0].results) == "min" else -1.0
-    order = sorted(groups, key=lambda key: sign * sampled[key][0])
-    best = sampled[order[0]]
-    return monitor, [_row(groups[key], sampled[key] - best) for key in order]
+    order = sorted(groups, key=lambda key: sign * sampled[key].mean[0])
+    scores = {key: np.mean([run.results.get("score", np.nan) for run in group]) for key, group in groups.items()}
+    known = all(np.isfinite(score) for score in scores.values())
+    reference = min(order, key=lambda key: sign * scores[key]) if known else order[0]
+    others = [key for key in order if key != reference]
+    theirs = sampled[reference]
+    found = [difference(sampled[k].runs, theirs.runs, sampled[k].mean[1:] - theirs.mean[1:]) for k in others]
+    differences = dict(zip(others, holm(found), strict=True))
+    none = Difference(0.0, 0.0, 0.0, 1.0, len(groups[reference]) > 1)
+    return monitor, [_row(groups[key], differences.get(key, none), key == reference) for key in order]
+
+
+def _check_twins(runs: Sequence[Run]) -> None:
+    seen: dict[tuple[str, int], Path] = {}
+    for run in runs:
+        twin = seen.setdefault((run.settings, run.seed), run.folder)
+        if twin is not run.folder:
+            raise ValueError(
+                f"{twin} and {run.folder} are one run twice: the same settings and the same seed; give each once"
+            )
 
 
 def _check_splits(runs: Sequence[Run]) -> None:
@@ -214,8 +242,17 @@ def _draws(truth: Floats, seed: int) -> list[NDArray[np.int64]]:
     return [np.arange(rows), *(generator.integers(0, rows, rows) for _ in range(RESAMPLES))]
 
 
-def _sampled_metric(group: Sequence[Run], monitor: str, draws: Sequence[NDArray[np.int64]]) -> Floats:
-    """Return the metric on each draw, averaged over repetitions and targets ``[1 + RESAMPLES]``."""
+@dataclass(frozen=True)
+class Sampled:
+    """The main metric of one model, averaged over targets."""
+
+    mean: Floats
+    """On each draw of molecules, averaged over runs ``[1 + RESAMPLES]``; the first draw is all of them."""
+    runs: list[float]
+    """Of each run, on all molecules."""
+
+
+def _sampled_metric(group: Sequence[Run], monitor: str, draws: Sequence[NDArray[np.int64]]) -> Sampled:
     measure = MEASURES[monitor]
     values = np.full((len(draws), len(group), group[0].truth.shape[1]), np.nan)
     for number, rows in enumerate(draws):
@@ -224,10 +261,10 @@ def _sampled_metric(group: Sequence[Run], monitor: str, draws: Sequence[NDArray[
                 truth = run.truth[rows, target]
                 measured = ~np.isnan(truth)
                 values[number, repetition, target] = measure(truth[measured], run.predicted[rows, target][measured])
-    return np.nanmean(values, axis=(1, 2))
+    return Sampled(np.nanmean(values, axis=(1, 2)), np.nanmean(values[0], axis=1).tolist())
 
 
-def _row(group: Sequence[Run], difference: Floats) -> Row:
+def _row(group: Sequence[Run], difference: Difference, is_reference: bool) -> Row:
     results = [run.results for run in group]
     names = next(iter(results[0]["test"].values())).keys()
     metrics = {}
@@ -238,7 +275,6 @@ def _row(group: Sequence[Run], difference: Floats) -> Row:
     def mean(key: str) -> float:
         return float(np.mean([result.get(key, float("nan")) for result in results]))
 
-    low, high = np.nanpercentile(difference[1:], [2.5, 97.5])
     return Row(
         group[0].label,
         group[0].kind,
@@ -248,5 +284,6 @@ def _row(group: Sequence[Run], difference: Floats) -> Row:
         mean("train_molecules_per_second"),
         mean("predict_molecules_per_second"),
         metrics,
-        (float(difference[0]), float(low), float(high)),
+        difference,
+        is_reference,
     )

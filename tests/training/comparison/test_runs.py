@@ -54,8 +54,8 @@ def test_repetitions_are_averaged_and_the_best_model_comes_first(runs):
 def test_a_clear_difference_is_significant_and_no_difference_is_not(runs):
     rows = {row.label: row for row in compare(expand([runs]))[1]}
     assert rows["bad"].significant
-    assert rows["bad"].difference[1] < 0.6 < rows["bad"].difference[2]
-    assert not rows["same"].significant or not rows["good"].significant
+    assert rows["bad"].difference.low < 0.6 < rows["bad"].difference.high
+    assert not rows["same"].significant and not rows["good"].significant
 
 
 def test_runs_on_different_splits_are_refused_by_name(runs):
@@ -97,3 +97,33 @@ def test_the_page_is_self_contained_and_holds_every_model(runs, tmp_path):
 def test_the_better_direction_of_a_run_that_does_not_say_it_is_known(monitor, mode):
     assert mode_of({"monitor": monitor}) == mode
     assert mode_of({"monitor": monitor, "mode": "max"}) == "max"
+
+
+def test_runs_that_differ_in_their_data_settings_are_two_models(runs):
+    for seed in range(3):
+        path = runs / f"same{seed}" / "config.yaml"
+        config = yaml.safe_load(path.read_text()) | {"label": "good", "data": {"batch_size": 7}}
+        path.write_text(yaml.safe_dump(config))
+        path = runs / f"good{seed}" / "config.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"data": {"batch_size": 64}}))
+    assert sorted(row.runs for row in compare(expand([runs]))[1]) == [3, 3, 3]
+
+
+def test_one_run_given_twice_is_refused(runs):
+    with pytest.raises(ValueError, match=r"good0 and .*good0 are one run twice"):
+        compare([runs / "good0", runs / "good0", runs / "bad0"])
+
+
+def test_the_validation_part_chooses_the_reference_not_the_test_part(runs):
+    for folder in runs.iterdir():
+        path = folder / "results.json"
+        score = {"score": 0.1 if folder.name.startswith("bad") else 0.5}
+        path.write_text(json.dumps(json.loads(path.read_text()) | score))
+    rows = compare(expand([runs]))[1]
+    assert [row.label for row in rows if row.is_reference] == ["bad"]
+    assert rows[-1].label == "bad"
+
+
+def test_a_single_run_of_each_says_that_the_noise_is_unknown(runs):
+    monitor, rows = compare([runs / "good0", runs / "bad0"])
+    assert "training noise unknown" in to_markdown(monitor, rows)
