@@ -100,8 +100,9 @@ tr:first-child td {{ font-weight: 600; }}
 <div style="overflow-x:auto"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>
 <p>Means and standard deviations over runs with other seeds. The last columns give the difference to the
 reference, the model that is best on the validation part, with a 95 % interval, and whether it differs. The interval
-holds the choice of test molecules ({RESAMPLES:,} paired bootstrap samples) and the noise of training (the spread between
-seeds, Welch); the verdict is corrected for the number of comparisons (Holm). A single run says nothing of its noise.</p>
+holds the choice of test molecules ({RESAMPLES:,} paired bootstrap samples) and the noise of training (the spread
+between seeds, Welch); the verdict is corrected for the number of comparisons (Holm). A single run says nothing of its
+noise.</p>
 <img alt="{html.escape(monitor)} of each model" src="data:image/png;base64,{picture}">
 </body></html>
 """
