@@ -5,7 +5,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from molgraph.training.checkpoint import load_checkpoint
+from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import OptimizerConfig, TrainerConfig
 from molgraph.training.hardware import precision
 from molgraph.training.task import Task
@@ -127,7 +127,7 @@ def test_the_kernels_that_auto_chose_are_kept_by_a_resumed_run(tmp_path):
     content = load_checkpoint(tmp_path / "last.pt")
     assert content["kernels"] == {"matmul": "highest", "threads": threads}
     content["kernels"] = {"matmul": "medium", "threads": 2}
-    torch.save(content, tmp_path / "last.pt")
+    save_checkpoint(tmp_path / "last.pt", content)
     try:
         fit(tmp_path, epochs=1)
         assert (torch.get_float32_matmul_precision(), torch.get_num_threads()) == ("medium", 2)
