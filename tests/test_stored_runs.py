@@ -73,3 +73,14 @@ def test_atom_maps_do_not_change_a_prediction(kind):
     plain = model.predict(["C[C@H](N)C(=O)O", "CC(C)N"])
     for one, other in zip(model.predict(mapped), plain, strict=True):
         np.testing.assert_allclose(one.values, other.values, rtol=1e-5)
+
+
+def test_a_prediction_that_is_no_number_is_the_reason_of_its_row():
+    import torch
+
+    model = molgraph.load(RUNS / "gatv2", device="cpu")
+    with torch.no_grad():
+        for parameter in model.task.parameters():
+            parameter.mul_(1e30)
+    (prediction,) = model.predict("CCO")
+    assert prediction.values is None and prediction.error == "the model's prediction is no number"

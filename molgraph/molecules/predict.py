@@ -3,6 +3,7 @@
 No row is ever lost: a row that cannot be read keeps its place with an empty prediction and a reason in ``error``.
 """
 
+import math
 import multiprocessing
 import sys
 from collections import deque
@@ -128,6 +129,9 @@ class TrainedModel:
                 predictions.append(Prediction(text, None, errors[row]))
             else:
                 number, (value, spread) = next(values)
+                if not all(map(math.isfinite, value)):
+                    predictions.append(Prediction(text, None, "the model's prediction is no number"))
+                    continue
                 predictions.append(Prediction(text, value, "", spread, " ".join(unknown.get(number, ()))))
         return predictions
 

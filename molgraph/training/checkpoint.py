@@ -7,6 +7,8 @@ import hashlib
 import io
 import os
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,20 @@ import torch
 FORMAT = "molgraph-checkpoint-2"
 BEFORE = "molgraph-checkpoint-1"
 """Files of version 0.1, which carry no checksum."""
+DAMAGE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    OSError,
+    TypeError,
+    AssertionError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged or foreign file ends with."""
 MARK = b"molgraph-sha256:"
 """What stands before the checksum, the last 32 bytes of a file."""
 
@@ -43,8 +59,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} does not exist; a run folder has best.pt after its first validation")
     payload, sealed = _verified(path)
     try:
+        if not sealed and zipfile.is_zipfile(io.BytesIO(payload)):
+            # files of version 0.1: the zip's own checksums, which PyTorch does not look at
+            damaged = zipfile.ZipFile(io.BytesIO(payload)).testzip()
+            if damaged:
+                raise ValueError(f"{damaged} does not match its checksum")
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"{path} is truncated or not a checkpoint of molgraph ({reason[:120]}); train again"

@@ -60,7 +60,7 @@ class TrainingDiverged(RuntimeError):
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__(
-            f"the loss at step {step} is {value}: training stops, the checkpoints hold the last good weights; "
+            f"the loss at step {step} is {value}: training stops, and what checkpoints there are hold good weights; "
             "lower trainer.optimizer.learning_rate, or check the targets for values far from all others"
         )
 

@@ -1,6 +1,7 @@
 import os
 import pickle
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -83,6 +84,23 @@ def test_one_flipped_bit_anywhere_is_refused(tmp_path):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
         with pytest.raises(ValueError, match=r"best\.pt is (damaged|truncated or not a checkpoint)"):
             load_checkpoint(path)
+
+
+def test_a_flipped_bit_in_a_file_of_the_first_version_changes_nothing_in_silence(tmp_path):
+    path, generator = tmp_path / "best.pt", random.Random(2)
+    whole = (Path(__file__).parents[1] / "runs" / "gatv2" / "best.pt").read_bytes()
+    path.write_bytes(whole)
+    right = load_checkpoint(path)
+    for _ in range(200):
+        place, bit = generator.randrange(len(whole)), generator.randrange(8)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        try:
+            found = load_checkpoint(path)
+        except ValueError as error:
+            assert "best.pt" in str(error)
+        else:
+            assert found["config"] == right["config"] and found["state"] == right["state"]
+            assert all(torch.equal(found["task"][name], value) for name, value in right["task"].items())
 
 
 def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path):

@@ -142,3 +142,20 @@ def test_a_set_with_a_flipped_bit_is_refused(tmp_path):
     path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     with pytest.raises(ValueError, match=r"train\.h5"):
         read_trajectories(path, Metadata(Box((0, 0), (1, 1)), 1.0, 0.1, (0.0, 0.0)))
+
+
+def test_types_that_do_not_fit_the_particles_are_named(tmp_path):
+    entry = np.empty(2, dtype=object)
+    entry[0], entry[1] = np.zeros((4, 20, 2), dtype=np.float32), np.zeros(19, dtype=np.int32)
+    np.savez(tmp_path / "wrong.npz", trajectory=entry)
+    with pytest.raises(ValueError, match=r"types of shape \(19,\) beside positions \(4, 20, 2\); give one type"):
+        read_gns_npz(tmp_path / "wrong.npz")
+
+
+def test_a_group_without_types_is_named(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file.create_group("00000")["position"] = np.zeros((4, 3, 2))
+    with pytest.raises(ValueError, match=r"train.h5:00000 has no 'particle_type'"):
+        read_trajectories(tmp_path / "train.h5", Metadata(Box((0, 0), (1, 1)), 1.0, 0.1, (0.0, 0.0)))
