@@ -221,7 +221,7 @@ def test_what_a_training_leaves_out_is_said(tmp_path):
     path.write_text("smiles,value\n" + "\n".join(rows) + "\n")
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
     values = config(GRU)["model"]
-    data = {"path": str(path), "columns": ["smiles"], "val": 0.1, "test": 0.0}
+    data = {"path": str(path), "columns": ["smiles"], "val": 0.1, "test": 0.0, "group": "none"}
     experiment = LanguageExperiment(data, values, 0, tmp_path, console, conditions=["value"]).prepare()
     assert len(experiment.train.corpus) + len(experiment.val.corpus) == 120
     said = console.export_text()

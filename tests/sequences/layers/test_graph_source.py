@@ -170,7 +170,7 @@ def test_rows_that_are_no_molecule_are_left_out_and_said(tmp_path):
     path.write_text("smiles\n" + "CCO\nCCN\nCC(C)O\n" * 40 + "C1CC\n\nCC(=O)X\n")
     console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
     values = config()["model"]
-    data = {"path": str(path), "val": 0.1, "test": 0.0}
+    data = {"path": str(path), "val": 0.1, "test": 0.0, "group": "none"}
     experiment = TranslationExperiment(data, values, 0, tmp_path, console, "random_to_canonical").prepare()
     assert len(experiment.train.targets) + len(experiment.val.targets) == 120
     said = console.export_text()
