@@ -18,6 +18,7 @@ from molgraph.molecules.graphs.features import FEATURES_VERSION
 from molgraph.molecules.reading.parallel import map_chunks
 from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize
 from molgraph.molecules.reading.table import MoleculeTable, Rejected
+from molgraph.training.batching import groups_of_similar_size
 from molgraph.training.supervised import SupervisedBatch
 from molgraph.training.task import Resident
 
@@ -233,9 +234,7 @@ class PropertyBatches:
         Whole batches of equally large molecules would be biased, and cost accuracy; a batch of several such groups has
         molecules of all sizes.
         """
-        pools = [rows[i : i + POOL] for i in range(0, len(rows), POOL)]
-        ordered = np.concatenate([pool[np.argsort(sizes[pool], kind="stable")] for pool in pools])
-        groups = [ordered[i : i + GROUP] for i in range(0, len(ordered), GROUP)]
+        groups = groups_of_similar_size(rows, sizes, GROUP, POOL)
         return np.concatenate([groups[i] for i in generator.permutation(len(groups))])
 
     def epoch(self, number: int) -> Iterator[SupervisedBatch]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from molgraph.sequences.text.batch import TokenBatch, gather
 from molgraph.sequences.text.tokenizer import BOS, EOS, Vocabulary
+from molgraph.training.batching import groups_of_similar_size
 from molgraph.training.config import require
 
 POOL = 50
@@ -109,12 +110,8 @@ def bucket(sizes: np.ndarray, batch_size: int, seed: int = 0, epoch: int | None 
         yield from (order[start : start + batch_size] for start in range(0, len(order), batch_size))
         return
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(sizes))
-    batches = []
-    for start in range(0, len(order), POOL * batch_size):
-        pool = order[start : start + POOL * batch_size]
-        pool = pool[np.argsort(sizes[pool], kind="stable")]
-        batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+    rows = random.permutation(len(sizes))
+    batches = groups_of_similar_size(rows, sizes, batch_size, POOL * batch_size)
     for number in random.permutation(len(batches)):
         yield batches[number]
 
