@@ -143,9 +143,12 @@ def _train(overrides: list[str]) -> None:
     if "COMP_LINE" in os.environ:
         os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(" train", "", 1)
 
+    mistakes: list[Exception] = []
+
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
     def run(config: DictConfig) -> float:
         from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
 
         from molgraph.training.run import train
 
@@ -155,7 +158,13 @@ def _train(overrides: list[str]) -> None:
         if (folder / "last.pt").exists():
             raise ValueError(f"{folder} holds a run already; use `molgraph resume {folder}` or another hydra.run.dir")
         plain["label"] = plain["label"] or HydraConfig.get().runtime.choices["model"]
-        return float(train(plain, folder)["score"])
+        try:
+            return float(train(plain, folder)["score"])
+        except (ValueError, ModuleNotFoundError, OSError) as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            mistakes.append(error)  # Hydra would write a line of its own above ours
+            return float("nan")
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # started by torchrun
     if several:
@@ -165,6 +174,8 @@ def _train(overrides: list[str]) -> None:
     sys.argv = ["molgraph train", *overrides]
     try:
         run()
+        if mistakes:
+            raise mistakes[0]
     except (hydra.errors.HydraException, hydra.errors.MissingConfigException) as error:
         raise ValueError(_plain(error)) from error
     finally:
@@ -183,22 +194,45 @@ def _own_table(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     Raises:
         ValueError: a file that is not there, or columns that cannot be told.
     """
-    if not words or words[0].startswith("-") or ("=" in words[0] and not Path(words[0]).is_file()):
+    if (
+        not words
+        or (words[0].startswith("-") and words[0] != "-")
+        or ("=" in words[0] and not Path(words[0]).is_file())
+    ):
         return words, {}
     from rich.console import Console
 
     from molgraph.molecules.columns import find_columns
 
-    parser = argparse.ArgumentParser(prog="molgraph train FILE")
+    parser = argparse.ArgumentParser(prog="molgraph train FILE", allow_abbrev=False)
     parser.add_argument("file", type=Path)
     parser.add_argument("--target", action="append", default=[], metavar="NAME")
     parser.add_argument("--smiles", metavar="NAME")
+    parser.add_argument("--id", metavar="NAME")
+    parser.add_argument("--plan", action="store_true")
     options, rest = parser.parse_known_args(words)
-    found = find_columns(options.file, options.smiles, options.target)
+    if str(options.file) == "-":
+        options.file = _kept_input()
+    found = find_columns(options.file, options.smiles, options.target, options.id)
     for note in found.notes:
         Console().print(note, highlight=False, markup=False, soft_wrap=True)
-    columns = {"smiles_column": found.smiles, "targets": found.targets, "delimiter": found.delimiter}
-    return ["data=molecules", *rest], {"path": str(options.file)} | columns
+    columns = {"smiles_column": found.smiles, "targets": found.targets, "id_column": options.id}
+    skip = {} if any(word.startswith("data.on_error=") for word in rest) else {"on_error": "skip"}
+    rest = [*rest, "plan=true"] if options.plan else rest
+    return ["data=molecules", *rest], {"path": str(options.file)} | columns | skip
+
+
+def _kept_input() -> Path:
+    """Copy standard input to the cache, so that it can be read twice, and by a resumed run; return the file."""
+    import hashlib
+
+    from molgraph.training.cache import cache_folder
+
+    content = sys.stdin.buffer.read()
+    path = cache_folder() / "stdin" / hashlib.sha256(content).hexdigest()[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def _with_plugins(overrides: list[str]) -> list[str]:

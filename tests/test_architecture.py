@@ -13,14 +13,14 @@ ARROWS = {
     "molecules": {"nn", "training"},
     "particles": {"nn", "training"},
     # A SMILES is a molecule written down, and its graph can feed a decoder: by what these sub-rooms hand on, no more.
-    "sequences": {"nn", "training", "molecules.reading", "molecules.graphs", "molecules.models"},
+    "sequences": {"nn", "training", "molecules.tables", "molecules.reading", "molecules.graphs", "molecules.models"},
 }
 SUBROOMS = {
     "molecules": {
-        "reading": set(),
+        "tables": set(),
+        "reading": {"tables"},
         "graphs": {"reading"},
         "models": {"reading", "graphs"},
-        "tables": {"reading"},
     },
     "sequences": {
         "text": set(),

@@ -32,11 +32,11 @@ def _add_predict(verbs: Any) -> None:
 
 
 def _add_evaluate(verbs: Any) -> None:
-    parser = verbs.add_parser("evaluate", help="measure a trained model on a CSV file with known values")
+    parser = verbs.add_parser("evaluate", help="measure a trained model on a table with known values")
     parser.add_argument("run", type=Path, help="run folder")
-    parser.add_argument("-i", "--input", type=Path, required=True, help="CSV file with molecules and measured targets")
+    parser.add_argument("-i", "--input", type=Path, required=True, help="table with molecules and measured targets")
     parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
-    parser.add_argument("--delimiter", default=",", help="what separates the cells (default: a comma)")
+    parser.add_argument("--delimiter", help="what separates the cells (default: found)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
     parser.set_defaults(run_verb=_evaluate)
@@ -76,6 +76,7 @@ def _print_predictions(model: Any, smiles: list[str]) -> None:
     table = Table()
     table.add_column("SMILES", overflow="fold")
     titles = [f"{name} [{unit}]" if unit else name for name, unit in zip(model.names, model.units, strict=True)]
+    titles += [change.column for change in model.transforms if change]
     if model.averages:
         titles += [f"{name} spread" for name in model.names]
     if model.reads_tokens:

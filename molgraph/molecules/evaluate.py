@@ -10,22 +10,30 @@ from rich.table import Table
 
 from molgraph.molecules.predict import TrainedModel
 from molgraph.molecules.reading.table import Source, read_table
+from molgraph.molecules.settings import DataConfig
 from molgraph.training.metrics import shown
 
 
-def evaluate_file(model: TrainedModel, source: Path, smiles_column: str, delimiter: str) -> dict[str, dict[str, float]]:
+def evaluate_file(
+    model: TrainedModel, source: Path, smiles_column: str, delimiter: str | None = None
+) -> dict[str, dict[str, float]]:
     """Measure a model on a table that holds the true values, print the result, and return the metrics of each target.
 
     Raises:
         ValueError: the file or one of its columns is wrong, or no row can be used.
     """
+    trained = DataConfig(**model.config["data"])
+    how = {"decimal": trained.decimal, "transform": trained.transform, "unit": trained.unit}
     kind = model.state["kind"]
-    table = read_table(Source(None, str(source), smiles_column, tuple(model.names), kind, delimiter))
+    table = read_table(Source(None, str(source), smiles_column, tuple(model.measured), kind, delimiter, **how))
     predictions = model.predict(table.smiles)
     used = [row for row, prediction in enumerate(predictions) if prediction.values is not None]
     if not used:
         raise ValueError(f"{source} has no row that can be predicted; the first says: {predictions[0].error}")
-    targets = torch.from_numpy(_relabel(table.values[used], table.classes, model.classes))
+    values = _relabel(table.values[used], table.classes, model.classes)
+    if table.bounds is not None:  # a bound has no error: it is counted apart
+        values[table.bounds[used] != 0] = float("nan")
+    targets = torch.from_numpy(values)
     predicted = torch.tensor([predictions[row].values for row in used], dtype=torch.float64)
     metrics = model.task.table(predicted, targets)
     left_out = len(predictions) - len(used) + len(table.rejected)

@@ -1,6 +1,8 @@
 """Training a property: ``data + model -> checked table -> split -> task -> fit -> results on the test part``."""
 
 import csv
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +12,9 @@ from rich.markup import escape
 
 from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
 from molgraph.molecules.models.baselines import Baseline
+from molgraph.molecules.plan import expected_time, plan_lines
 from molgraph.molecules.reading import splits
+from molgraph.molecules.reading.duplicates import merge
 from molgraph.molecules.reading.table import MoleculeTable, read_table
 from molgraph.molecules.report import PropertyReport
 from molgraph.molecules.settings import DataConfig, make_split
@@ -19,6 +23,9 @@ from molgraph.training.config import check_keys, locate
 from molgraph.training.experiment import Experiment
 from molgraph.training.supervised import Regression, Supervised
 from molgraph.training.trainer import Trainer
+
+FORWARD_AND_BACKWARD = 3.5
+"""A training step takes so many times a prediction."""
 
 
 class PropertyExperiment(Experiment):
@@ -66,9 +73,9 @@ class PropertyExperiment(Experiment):
         self.task = self.make_task(names)
         encoded = self.model.encode(self.table.smiles, self.config.workers, self.console)
         size = self.config.batch_size
-        self.train = PropertyBatches(encoded, self.table.values, self.split.train, size, self.seed, shuffle=True)
-        self.val = PropertyBatches(encoded, self.table.values, self.split.val, 2 * size)
-        self.test = PropertyBatches(encoded, self.table.values, self.split.test, 2 * size)
+        batches = partial(PropertyBatches, encoded, self.table.values, bounds=self.table.bounds)
+        self.train = batches(self.split.train, size, self.seed, shuffle=True)
+        self.val, self.test = batches(self.split.val, 2 * size), batches(self.split.test, 2 * size)
         return self
 
     def build_model(self, model: dict[str, Any]) -> Any:
@@ -91,16 +98,27 @@ class PropertyExperiment(Experiment):
         )
         if table.rejected:
             path = folder / "rejected.csv"
-            write_rejected(path, table)
+            write_rejected(path, table, self.config.id_column)
             first = table.rejected[0]
+            if self.config.path:
+                return merge(table, canonical, self.config.duplicates)  # the plan tells of them
             self.console.print(
                 f"[yellow]{len(table.rejected)} rows are left out[/], reasons in {path.name}; the first: "
                 f"row {first.row}, {escape(repr(first.smiles))}, {escape(first.reason)}",
                 highlight=False,
             )
-        return table, canonical
+        return merge(table, canonical, self.config.duplicates)
 
     def _describe(self) -> None:
+        if self.config.path:
+            rejected = self.folder / "rejected.csv"
+            lines = plan_lines(
+                self.table, self.canonical, self.split, self.config, rejected if rejected.exists() else None
+            )
+            for line in lines:
+                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._say_straddling()
+            return
         counts = " + ".join(f"{len(getattr(self.split, part)):,} {part}" for part in splits.PARTS)
         names = ", ".join(
             f"{target.name} [{target.unit}]" if target.unit else target.name for target in self.table.targets
@@ -112,6 +130,9 @@ class PropertyExperiment(Experiment):
         )
         for note in self.table.notes:
             self.console.print(note, highlight=False, markup=False)
+        self._say_straddling()
+
+    def _say_straddling(self) -> None:
         doubled = splits.straddling(self.split, self.canonical)
         if doubled:
             self.console.print(
@@ -129,11 +150,31 @@ class PropertyExperiment(Experiment):
         wanted = self.task.standardize(values) if isinstance(self.task, Regression) else values
         trainer.fit_at_once(self.task, lambda: self.model.fit(features, wanted, self.table.kind), self.val, self.state)
 
+    def plan(self, epochs: int) -> list[str]:
+        """Return the model, its size, and the time that a training on a table of one's own takes at most."""
+        if not self.config.path:
+            return []
+        size = f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,} parameters"
+        if isinstance(self.model, Baseline):
+            return ["fitted at once"]
+        with torch.no_grad():
+            self.task.eval()
+            batch = next(iter(self.val.epoch(0)))
+            seconds = min(self._seconds(batch) for _ in range(4)) / len(batch.targets)
+        passes = FORWARD_AND_BACKWARD * len(self.split.train) + len(self.split.val)
+        return [f"{size}, {epochs} epochs at most, {expected_time(seconds * passes * epochs)} on this CPU"]
+
+    def _seconds(self, batch: Any) -> float:
+        start = time.perf_counter()
+        self.task.predict(batch.inputs)
+        return time.perf_counter() - start
+
     def state(self) -> dict[str, Any]:
         """Return what rebuilds the model without its data."""
         return {
             "kind": self.table.kind,
             "targets": [{"name": target.name, "unit": target.unit} for target in self.table.targets],
+            "transforms": [change and change.state() for change in self.table.transforms],
             "classes": self.table.classes,
             "outputs": number_of_outputs(self.table),
             "statistics": self.statistics,
@@ -143,7 +184,8 @@ class PropertyExperiment(Experiment):
 
     def report(self, folder: Path) -> dict[str, Any]:
         """Evaluate on the test part; write results.json, predictions.csv and a plot; print the table."""
-        report = PropertyReport(self.task, [target.unit for target in self.table.targets], self.console)
+        units = [target.unit for target in self.table.targets]
+        report = PropertyReport(self.task, units, self.console, self.table.transforms)
         return report.write(
             folder,
             parts={"val": self.val, "test": self.test},
@@ -155,7 +197,15 @@ class PropertyExperiment(Experiment):
                 "molecules": {part: len(getattr(self.split, part)) for part in splits.PARTS},
                 "classes": self.table.classes,
             },
+            limits=self._limits(),
         )
+
+    def _limits(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return bounds and values of the test part, if any of them is a bound."""
+        rows = self.split.test
+        if self.table.bounds is None:
+            return None
+        return torch.from_numpy(self.table.bounds[rows]), torch.from_numpy(self.table.values[rows])
 
 
 def predictor_class(model: dict[str, Any]) -> Any:
@@ -169,9 +219,13 @@ def predictor_class(model: dict[str, Any]) -> Any:
     return locate(model["_target_"])
 
 
-def write_rejected(path: Path, table: MoleculeTable) -> None:
+def write_rejected(path: Path, table: MoleculeTable, id_column: str | None = None) -> None:
     """Write the rows that were left out, with reasons."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["row", "smiles", "reason"])
-        writer.writerows([row.row, row.smiles, row.reason] for row in table.rejected)
+        named = [id_column] if id_column in table.header else []
+        writer.writerow(["row", *named, "smiles", "reason"])
+        place = table.header.index(id_column) if named and id_column else 0
+        for row in table.rejected:
+            name = [row.cells[place] if row.cells else ""] if named else []
+            writer.writerow([row.row, *name, row.smiles, row.reason])

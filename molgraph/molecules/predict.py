@@ -23,7 +23,8 @@ from molgraph.molecules.models.attribution import Explanation
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.parallel import available_cores
 from molgraph.molecules.reading.table import smiles_position
-from molgraph.molecules.report import prediction_cells, prediction_columns
+from molgraph.molecules.reading.transforms import Transform
+from molgraph.molecules.report import measured_cells, prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
 from molgraph.molecules.tables import Row, open_table, open_writer
 from molgraph.molecules.tasks import make_task
@@ -85,6 +86,7 @@ class TrainedModel:
         self.names = [target["name"] for target in state["targets"]]
         self.units = [target["unit"] for target in state["targets"]]
         self.classes: list[list[str]] = state["classes"]
+        self.transforms = [change and Transform(**change) for change in state.get("transforms", [])]
         self.device = choose_device(device)
         if self.device.type == "cpu":
             keep_memory()
@@ -94,6 +96,12 @@ class TrainedModel:
         self.averages = self.model.averages
         self.reads_tokens = self.model.reads_tokens
         self.featurizer = self.model.featurizer()
+
+    @property
+    def measured(self) -> list[str]:
+        """Return the column of each target in a table of measurements, on the scale on which it was measured."""
+        changes = self.transforms or [None] * len(self.names)
+        return [change.column if change else name for name, change in zip(self.names, changes, strict=True)]
 
     def _restore(self, weights: dict[str, Tensor]) -> Supervised:
         options = dict(self.config["model"])
@@ -222,7 +230,8 @@ class TrainedModel:
         """Return the columns that a prediction adds to a table, ``error`` last."""
         spreads = [f"{name}_spread" for name in self.names] if self.averages and not self.classes else []
         unknown = ["unknown_tokens"] if self.reads_tokens else []
-        return [*prediction_columns(self.names, self.classes), *spreads, *unknown, "error"]
+        back = [f"{change.column}_predicted" for change in self.transforms if change]
+        return [*prediction_columns(self.names, self.classes), *back, *spreads, *unknown, "error"]
 
     def cells(self, prediction: Prediction) -> list[str]:
         """Return the cells of one prediction, as :meth:`columns` names them."""
@@ -230,7 +239,8 @@ class TrainedModel:
             return [""] * (len(self.columns()) - 1) + [prediction.error]
         spreads = [f"{value:.3g}" for value in prediction.spread or []] if not self.classes else []
         unknown = [prediction.unknown] if self.reads_tokens else []
-        return [*prediction_cells(prediction.values, self.classes, self.spreads), *spreads, *unknown, ""]
+        back = measured_cells(prediction.values, self.transforms)
+        return [*prediction_cells(prediction.values, self.classes, self.spreads), *back, *spreads, *unknown, ""]
 
 
 def predict_file(

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
+from molgraph.molecules.reading.transforms import Transform
 from molgraph.training.metrics import BETTER, shown
 from molgraph.training.supervised import MultiClass, Regression, Supervised
 from molgraph.training.task import Batches
@@ -32,6 +33,8 @@ class PropertyReport:
     """Unit of each target, empty for none."""
     console: Console
     """Where the table is printed."""
+    transforms: Sequence[Transform | None] = ()
+    """Change of scale of each target; empty for none."""
 
     def write(
         self,
@@ -40,6 +43,7 @@ class PropertyReport:
         baseline: Tensor,
         rows: tuple[list[str], list[list[str]]],
         extra: dict[str, Any],
+        limits: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Any]:
         """Evaluate, write all files of the run folder, print the table, and return the content of ``results.json``.
 
@@ -49,6 +53,7 @@ class PropertyReport:
             baseline: what a model that ignores its input says ``[outputs]``.
             rows: header and cells of the test part.
             extra: further entries of ``results.json``.
+            limits: which values of the test part are bounds (-1, 0, 1) and all its values ``[M, T]``; None: none is.
         """
         start = time.perf_counter()
         predicted = {name: self._collect(batches) for name, batches in parts.items()}
@@ -61,12 +66,26 @@ class PropertyReport:
         )
         results["score"] = _mean([metrics[self.task.monitor] for metrics in results["val"].values()])
         results |= self.task.judged_by
+        if limits:
+            results["bounds"] = self._kept(predicted["test"][0], *limits)
         (folder / "results.json").write_text(json.dumps(_defined(results), indent=2, allow_nan=False) + "\n")
         self._write_predictions(folder / "predictions.csv", predicted["test"][0], rows, extra.get("classes", []))
         plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")
         draw(plot, self.task, self.units, *predicted["test"])
         self._print(results, predicted["test"][1])
+        for name, counts in results.get("bounds", {}).items():
+            self.console.print(
+                f"{name}: {counts['kept']:,} of {counts['rows']:,} bounds (< or >) are kept; they count in no metric",
+                highlight=False,
+                markup=False,
+            )
         return results
+
+    def _kept(self, predicted: Tensor, bounds: Tensor, values: Tensor) -> dict[str, dict[str, int]]:
+        """Return how many bounds each target has, and how many a prediction keeps."""
+        kept = (predicted - values) * bounds > 0
+        counts = zip(self.task.names, (bounds != 0).sum(0).tolist(), kept.sum(0).tolist(), strict=True)
+        return {name: {"rows": rows, "kept": right} for name, rows, right in counts if rows}
 
     def _collect(self, batches: Batches) -> tuple[Tensor, Tensor]:
         device = next(iter(self.task.state_dict().values())).device
@@ -94,12 +113,15 @@ class PropertyReport:
         self, path: Path, predicted: Tensor, rows: tuple[list[str], list[list[str]]], classes: list[list[str]]
     ) -> None:
         columns = prediction_columns(self.task.names, classes)
+        columns += [f"{change.column}_predicted" for change in self.transforms if change]
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(rows[0] + columns)
             spreads = self.task.std.tolist() if isinstance(self.task, Regression) else ()
             for cells, values in zip(rows[1], predicted, strict=True):
-                writer.writerow(cells + prediction_cells(values.tolist(), classes, spreads))
+                numbers = values.tolist()
+                back = measured_cells(numbers, self.transforms)
+                writer.writerow(cells + prediction_cells(numbers, classes, spreads) + back)
 
     def _print(self, results: dict[str, Any], targets: Tensor) -> None:
         names = [name for name in BETTER if name in next(iter(results["test"].values()))]
@@ -128,6 +150,11 @@ def prediction_columns(names: Sequence[str], classes: list[list[str]]) -> list[s
     for name, labels in zip(names, classes, strict=True):
         columns += [f"{name}_predicted", *(f"{name}_probability_{label}" for label in labels)]
     return columns
+
+
+def measured_cells(values: Sequence[float], transforms: Sequence[Transform | None]) -> list[str]:
+    """Return the predictions of transformed targets in the unit in which they were measured."""
+    return [f"{change.back(v):.6g}" for v, change in zip(values, transforms, strict=False) if change]
 
 
 def prediction_cells(values: Sequence[float], classes: list[list[str]], spreads: Sequence[float] = ()) -> list[str]:

@@ -18,7 +18,13 @@ class DataConfig:
         smiles_column: column with the molecules.
         targets: columns to predict; empty takes all targets of a named set.
         kind: ``auto``, ``regression``, ``classification`` or ``multiclass``.
-        delimiter: what separates the cells.
+        delimiter: what separates the cells (null: found).
+        decimal: decimal mark of the targets: ``auto``, ``point`` or ``comma``.
+        encoding: of the text (null: found).
+        transform: ``none``, ``log10`` or ``p`` (-log10 of a concentration in mol/L), of every target.
+        unit: unit of concentration for ``transform=p``, where the column's name does not tell.
+        duplicates: several rows of a molecule: ``keep``, ``mean``, ``median`` or ``refuse``.
+        id_column: column with the name of each molecule, for messages.
         split: ``random``, ``scaffold``, ``kfold``, ``column`` or ``file``.
         split_column: column with train, val or test, for ``split=column``.
         split_file: ``split.csv`` of another run, for ``split=file``.
@@ -41,7 +47,13 @@ class DataConfig:
     smiles_column: str = "smiles"
     targets: list[str] = field(default_factory=list)
     kind: str = "auto"
-    delimiter: str = ","
+    delimiter: str | None = None
+    decimal: str = "auto"
+    encoding: str | None = None
+    transform: str = "none"
+    unit: str | None = None
+    duplicates: str = "keep"
+    id_column: str | None = None
     split: str = "random"
     split_column: str | None = None
     split_file: str | None = None
@@ -60,7 +72,18 @@ class DataConfig:
 
     def source(self) -> Source:
         """Return where the table lies."""
-        return Source(self.name, self.path, self.smiles_column, tuple(self.targets), self.kind, self.delimiter)
+        return Source(
+            self.name,
+            self.path,
+            self.smiles_column,
+            tuple(self.targets),
+            self.kind,
+            self.delimiter,
+            self.decimal,
+            self.transform,
+            self.unit,
+            self.encoding,
+        )
 
     def standardization(self) -> Standardization:
         """Return what is done to each molecule."""

@@ -1,5 +1,6 @@
 """A configuration to a finished run folder: ``config -> Experiment -> Trainer.fit -> report``; ``resume`` ends one."""
 
+import math
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +42,11 @@ def train(config: dict[str, Any], folder: str | Path, console: Console | None = 
     console, folder = console or Console(), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    results = _fit(config, settings, folder, folder, console, world).report(folder)
+    experiment = _fit(config, settings, folder, folder, console, world)
+    if config.get("plan"):
+        console.print("nothing is trained (--plan)", highlight=False)
+        return world.agree({"score": math.nan})
+    results = experiment.report(folder)
     console.print(f"run folder: {folder}", highlight=False, markup=False, soft_wrap=True)
     return world.agree(results)
 
@@ -59,6 +64,11 @@ def _fit(
         folder=aside,
         console=console,
     ).prepare()
+    steps = settings.max_steps or math.inf
+    for line in experiment.plan(min(settings.epochs, math.ceil(steps / max(1, len(experiment.train))))):
+        console.print(f"model: {config.get('label')}, {line}", highlight=False, markup=False, soft_wrap=True)
+    if config.get("plan"):
+        return experiment
     loggers = _loggers(config, folder) if world.leads else []
     trainer = Trainer(settings, folder, config, loggers, console, world=world)
     experiment.fit(trainer)

@@ -20,16 +20,24 @@ class SupervisedBatch:
     """The model's input; has ``.to(device)``."""
     targets: Tensor
     """Targets ``[B, T]``; NaN where nothing was measured."""
+    bounds: Tensor | None = None
+    """-1 where the truth lies below the target, 1 where above, 0 where it is the target ``[B, T]``; None: all exact."""
 
     def to(self, device: torch.device) -> Self:
         """Return the batch on ``device``."""
-        return type(self)(self.inputs.to(device), self.targets.to(device))
+        bounds = None if self.bounds is None else self.bounds.to(device)
+        return type(self)(self.inputs.to(device), self.targets.to(device), bounds)
+
+    def exact(self) -> Tensor:
+        """Return the targets ``[B, T]`` with NaN in place of bounds, which have no error."""
+        return self.targets if self.bounds is None else torch.where(self.bounds == 0, self.targets, torch.nan)
 
     def padded(self) -> Self:
         """Return the batch in one of a few shapes; what is added has no measured target and counts nowhere."""
         inputs = self.inputs.padded()
         added = inputs.num_graphs - self.targets.shape[0]
-        return type(self)(inputs, F.pad(self.targets, (0, 0, 0, added), value=float("nan")))
+        bounds = None if self.bounds is None else F.pad(self.bounds, (0, 0, 0, added))
+        return type(self)(inputs, F.pad(self.targets, (0, 0, 0, added), value=float("nan")), bounds)
 
 
 class Supervised(Task):
@@ -53,8 +61,9 @@ class Supervised(Task):
         return (~batch.targets.isnan()).sum().float()
 
     def loss(self, batch: SupervisedBatch) -> Tensor:
-        """Return the mean loss over the measured targets."""
-        return self.loss_of(self.model(batch.inputs).float(), batch.targets)
+        """Return the mean loss over the measured targets; a bound counts only where the output is on its wrong side."""
+        outputs = self.model(batch.inputs).float()
+        return self.loss_of(outputs, one_sided(self, outputs, batch))
 
     def loss_of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of outputs ``[B, outputs]`` over the measured targets ``[B, T]``."""
@@ -91,7 +100,7 @@ class Supervised(Task):
 
     def collect(self, batches: Iterable[SupervisedBatch]) -> tuple[Tensor, Tensor]:
         """Return predictions and targets over all batches, on the CPU."""
-        pairs = [(self.predict(batch.inputs), batch.targets) for batch in batches]
+        pairs = [(self.predict(batch.inputs), batch.exact()) for batch in batches]
         return torch.cat([p for p, _ in pairs]).double().cpu(), torch.cat([t for _, t in pairs]).double().cpu()
 
     def evaluate(self, batches: Iterable[SupervisedBatch]) -> dict[str, float]:
@@ -99,7 +108,7 @@ class Supervised(Task):
         outputs, targets = [], []
         for batch in batches:
             outputs.append(self.model(batch.inputs).float().detach())
-            targets.append(batch.targets)
+            targets.append(batch.exact())
         raw, wanted = torch.cat(outputs), torch.cat(targets)
         predicted = self.in_units(raw)
         per_target = list(self.table(predicted.double().cpu(), wanted.double().cpu()).values())
@@ -108,6 +117,18 @@ class Supervised(Task):
             values = torch.tensor([metrics[name] for metrics in per_target])
             means[name] = values.nanmean().item()
         return means
+
+
+def one_sided(task: Supervised, outputs: Tensor, batch: SupervisedBatch) -> Tensor:
+    """Return the targets ``[B, T]`` with the prediction itself where it keeps a bound, so that no error is left there.
+
+    As in chemprop, a bound that is kept still counts as a row of the mean.
+    """
+    if batch.bounds is None:
+        return batch.targets
+    predicted = task.in_units(outputs.detach()).to(batch.targets.dtype)
+    kept = (predicted - batch.targets) * batch.bounds > 0
+    return torch.where(kept, predicted, batch.targets)
 
 
 class Regression(Supervised):

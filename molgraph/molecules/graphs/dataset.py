@@ -17,7 +17,7 @@ from molgraph.molecules.graphs.convert import featurize_smiles
 from molgraph.molecules.graphs.features import FEATURES_VERSION
 from molgraph.molecules.reading.parallel import map_chunks
 from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize
-from molgraph.molecules.reading.table import MoleculeTable, Rejected
+from molgraph.molecules.reading.table import MoleculeTable
 from molgraph.training.batching import groups_of_similar_size
 from molgraph.training.supervised import SupervisedBatch
 from molgraph.training.task import Resident
@@ -69,11 +69,7 @@ def check_molecules(
     key = content_key("bytes", rdBase.rdkitVersion, standardization, texts=table.smiles)
     stored = cached("molecules", key, compute)
     texts, valid = stored["text"].tobytes().decode().split("\n"), stored["valid"].tolist()
-    bad = [
-        Rejected(table.lines[i], table.smiles[i], f"not a SMILES: {texts[i]}")
-        for i in range(len(table))
-        if not valid[i]
-    ]
+    bad = [table.reject(i, f"not a SMILES: {texts[i]}") for i in range(len(table)) if not valid[i]]
     good = [index for index in range(len(table)) if valid[index]]
     checked = table.keep(good, bad)
     if checked.rejected and on_error == "raise":
@@ -192,6 +188,8 @@ class PropertyBatches:
     """Whether the order is random, as in training."""
     part: tuple[int, int] = (0, 1)
     """This process and the number of processes that share each batch."""
+    bounds: NDArray[np.int8] | None = None
+    """Which targets are bounds, see ``MoleculeTable.bounds`` ``[M, T]``; None: all are exact."""
     resident: torch.Tensor | None = None
     """The targets on the device on which batches are made; None makes them on the host."""
 
@@ -244,4 +242,5 @@ class PropertyBatches:
         for whole in self.order(number, np.asarray(encoded.sizes)):
             chosen = whole[rank::size]
             inputs = encoded.batch(chosen)
-            yield SupervisedBatch(inputs, self._targets(chosen))
+            bounds = None if self.bounds is None else torch.from_numpy(self.bounds[chosen])
+            yield SupervisedBatch(inputs, self._targets(chosen), bounds)

@@ -13,7 +13,6 @@ from molgraph.molecules.reading.chemistry import (
     scaffold_counts,
     strip_atom_maps,
 )
-from molgraph.molecules.reading.delimited import delimited_rows, open_text
 from molgraph.molecules.reading.smiles import InvalidSmiles, Standardization, canonicalize, parse, randomize
 
 __all__ = [
@@ -25,11 +24,9 @@ __all__ = [
     "canonical_mixture",
     "canonicalize",
     "canonicalize_all",
-    "delimited_rows",
     "draw_grid",
     "fragment_counts",
     "morgan_fingerprints",
-    "open_text",
     "parse",
     "properties",
     "randomize",

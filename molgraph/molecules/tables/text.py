@@ -1,19 +1,15 @@
 """Bytes to lines and their dialect, found by content and not by name: ``stream -> decompress -> decode -> dialect``."""
 
 import codecs
-import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 SAMPLE = 1 << 20
 """Bytes that are looked at before a format is decided."""
-LONGEST_LINE = 10_000_000
-"""Characters of a line at most: what has no line end, such as a zip bomb, is refused before it fills the memory."""
-DELIMITERS = ",;\t|"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -22,7 +18,7 @@ class TableFormat:
     """How a table is written down."""
 
     kind: str = "csv"
-    """``csv``: delimited text."""
+    """``csv`` (delimited text), ``sdf``, ``smi``, ``parquet`` or ``excel``."""
     delimiter: str = ","
     """What separates the cells."""
     decimal: str = "."
@@ -33,6 +29,8 @@ class TableFormat:
     """``gzip``, ``zstd`` or empty."""
     header: bool = True
     """Whether the first line names the columns."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """``int64`` or ``double`` of the columns that are stored as numbers; all others are text."""
 
 
 class _Rejoined(io.RawIOBase):
@@ -72,9 +70,6 @@ def decompress(stream: BinaryIO, name: str) -> tuple[str, bytes, BinaryIO]:
         except ModuleNotFoundError as error:
             raise ValueError(f"{name} is compressed by zstd; pip install zstandard") from error
         return "zstd", *peek(cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(stream)))
-    for magic, what in ((b"PAR1", "a Parquet file"), (b"PK\x03\x04", "an Excel workbook or a zip archive")):
-        if head.startswith(magic):
-            raise ValueError(f"{name} is {what}, which is not read yet; save it as CSV")
     return "", head, stream
 
 
@@ -94,34 +89,35 @@ def guess_encoding(head: bytes) -> str:
     return "utf-8"
 
 
-def bounded_lines(text: io.TextIOBase, name: str) -> Iterator[str]:
-    """Yield the lines of a text with their ends.
+def kind_of(head: bytes, name: str, asked: bool) -> str:
+    """Return what a file holds by its first bytes, and by the ending of its name where they do not tell.
+
+    Args:
+        head: first bytes, decompressed.
+        name: of the file.
+        asked: whether somebody named a delimiter, so that it is delimited text.
 
     Raises:
-        ValueError: a line without end.
+        ValueError: a format that is no table.
     """
-    number = 0
-    while line := text.readline(LONGEST_LINE):
-        number += 1
-        if len(line) == LONGEST_LINE and line[-1] not in "\r\n":
-            raise ValueError(f"{name}, line {number} has more than {LONGEST_LINE:,} characters; is it a table at all?")
-        yield line
-
-
-def guess_delimiter(lines: list[str]) -> str:
-    """Return what separates the cells: it is in the first line, and all lines agree on the number of cells."""
-    scores = {}
-    for delimiter in DELIMITERS:
-        counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        if counts and counts[0] > 1:
-            scores[delimiter] = (sum(count == counts[0] for count in counts) / len(counts), counts[0])
-    return max(scores, key=lambda delimiter: scores[delimiter], default=",")
-
-
-def guess_decimal(lines: list[str], delimiter: str) -> str:
-    """Return the decimal mark that most numbers of these lines are written with."""
-    cells = [cell.strip() for row in csv.reader(lines, delimiter=delimiter) for cell in row]
-    commas, points = (
-        sum(bool(re.fullmatch(rf"[-+<>~]?\d+{mark}\d+", cell)) for cell in cells) for mark in (",", r"\.")
-    )
-    return "," if delimiter != "," and commas > points else "."
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"PK\x03\x04"):
+        return "excel"
+    if head.startswith(b"\xd0\xcf\x11\xe0"):
+        raise ValueError(f"{name} is a workbook of Excel 2003 or older; save it as .xlsx or .csv")
+    for magic, what in ((b"%PDF", "a PDF"), (b"\x89PNG", "a picture"), (b"\x89HDF", "an HDF5 file"), (b"BZh", "bzip2")):
+        if head.startswith(magic):
+            raise ValueError(f"{name} is {what} and no table; give CSV, SDF, SMI, Parquet or Excel")
+    if asked:
+        return "csv"
+    stem = name.lower().removesuffix(".gz").removesuffix(".zst")
+    if stem.endswith((".sdf", ".sd", ".mol")):
+        if b"M  END" not in head:
+            raise ValueError(f"{name} holds no structure that ends in 'M  END'; is it an SDF file?")
+        return "sdf"
+    if re.match(rb"([^\n]*\n){3}[^\n]*V[23]000\s*\n", head):
+        return "sdf"
+    first = head.split(b"\n", 1)[0].lower()
+    titled = b"smi" in first and any(mark in first for mark in (b"\t", b",", b";"))
+    return "smi" if stem.endswith((".smi", ".smiles", ".ism", ".can")) and not titled else "csv"

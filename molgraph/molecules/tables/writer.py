@@ -4,19 +4,26 @@ import csv
 import gzip
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
+from molgraph.molecules.tables.columnar import ExcelWriter, ParquetWriter
+from molgraph.molecules.tables.sdf import SdfWriter
 from molgraph.molecules.tables.text import TableFormat
 
-UNWRITTEN = (".parquet", ".xlsx", ".xls", ".sdf")
-"""Endings of formats in which no table is written yet: text under such a name would mislead."""
 
-
-class TableWriter:
+class TableWriter(Protocol):
     """A table that is being written, row by row."""
+
+    def write(self, cells: Sequence[str]) -> None:
+        """Write one row."""
+        ...
+
+
+class TextWriter:
+    """Rows to delimited text."""
 
     def __init__(self, file: TextIO, delimiter: str) -> None:
         """Write to an open text file."""
@@ -31,7 +38,10 @@ class TableWriter:
 
 @contextmanager
 def open_writer(
-    path: str | Path | None, header: Sequence[str], like: TableFormat | None = None
+    path: str | Path | None,
+    header: Sequence[str],
+    like: TableFormat | None = None,
+    types: Mapping[str, str] | None = None,
 ) -> Iterator[TableWriter]:
     """Open a table for writing, in the format that the ending of its name says; its folder is made.
 
@@ -41,14 +51,15 @@ def open_writer(
     Args:
         path: file; None is standard output.
         header: names of the columns.
-        like: format of the input; its delimiter is kept where the ending allows it.
+        like: format of the input; its delimiter is kept where the ending allows it, and its columns of numbers.
+        types: ``int64`` or ``double`` of further columns, for formats that store numbers.
 
     Raises:
         ValueError: the ending names a format that is not written, or the folder cannot be made.
     """
     like = like or TableFormat()
     if path is None:
-        writer = TableWriter(sys.stdout, like.delimiter)
+        writer = TextWriter(sys.stdout, like.delimiter)
         writer.write(header)
         yield writer
         return
@@ -60,10 +71,8 @@ def open_writer(
         raise ValueError(f"{path.parent} cannot be made ({error.strerror}); choose another folder for -o") from error
     part = path.with_name(path.name + ".part") if path.is_file() or not path.exists() else path
     try:
-        with _open_text(part, compression) as file:
-            writer = TableWriter(file, delimiter)
-            writer.write(header)
-            yield writer
+        with _opened(path, part, header, delimiter, compression, {**like.types, **(types or {})}) as opened:
+            yield opened
         if part != path:
             part.replace(path)
     finally:
@@ -76,18 +85,38 @@ def _by_ending(path: Path, like: TableFormat) -> tuple[str, str]:
     name = path.name.lower()
     compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(name).suffix, "")
     ending = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix
-    if ending in UNWRITTEN:
-        raise ValueError(f"{path}: tables are not written as {ending} yet; choose a name that ends in .csv or .tsv")
+    if ending in (".xls", ".smi", ".smiles", ".json", ".mol") or (compression and ending in (".parquet", ".xlsx")):
+        raise ValueError(f"{path}: tables are not written so; choose .csv, .tsv, .parquet, .xlsx or .sdf")
     if ending in (".tsv", ".tab"):
         return "\t", compression
     return ("," if ending == ".csv" and like.delimiter == "\t" else like.delimiter), compression
 
 
 @contextmanager
+def _opened(
+    path: Path, part: Path, header: Sequence[str], delimiter: str, compression: str, types: Mapping[str, str]
+) -> Iterator[TableWriter]:
+    """Open ``part`` for the format of ``path``."""
+    ending = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file")
+    if ending in (".parquet", ".xlsx"):
+        stored = ParquetWriter(part, header, types) if ending == ".parquet" else ExcelWriter(part, header)
+        yield stored
+        stored.close()
+        return
+    with _open_text(part, compression) as file:
+        if Path(path.name.lower().removesuffix(".gz").removesuffix(".zst")).suffix == ".sdf":
+            yield SdfWriter(file, header)
+            return
+        writer = TextWriter(file, delimiter)
+        writer.write(header)
+        yield writer
+
+
+@contextmanager
 def _open_text(path: Path, compression: str) -> Iterator[TextIO]:
     with ExitStack() as stack:
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder; give the name of a file")
         raw: Any = stack.enter_context(path.open("wb"))
         if compression == "gzip":
             raw = stack.enter_context(gzip.GzipFile(fileobj=raw, mode="wb"))

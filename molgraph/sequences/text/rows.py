@@ -1,19 +1,21 @@
-"""A file of texts, row by row: ``CSV file | file of lines -> read_rows -> tuples of texts``."""
+"""A file of texts, row by row: ``table | file of lines -> read_rows -> tuples of texts``."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from molgraph.molecules.reading import delimited_rows, open_text
+from molgraph.molecules.tables import open_lines, open_table
 
 SMILES_FILES = (".smi", ".smiles", ".ism", ".can")
 """Endings of files in which the name of a molecule may follow its SMILES."""
+TABLES = (".csv", ".tsv", ".tab", ".parquet", ".xlsx", ".sdf", ".sd")
+"""Endings of files that have columns; any other file has one text a line."""
 
 
 def read_rows(path: Path, columns: tuple[str, ...], prose: bool = False) -> Iterator[tuple[str, ...]]:
-    """Read columns of a CSV file (gzipped or not, names in any case), or the lines of a file that is no CSV.
+    """Read columns of a table (names in any case), or the lines of a file that is none.
 
     Args:
-        path: the file.
+        path: the file, as ``tables.open_table`` takes it.
         columns: their names.
         prose: take lines whole, blanks included, unless the file's ending says that it holds SMILES; otherwise the
             first word of a line is its SMILES, and what follows is a name.
@@ -21,26 +23,27 @@ def read_rows(path: Path, columns: tuple[str, ...], prose: bool = False) -> Iter
     Raises:
         ValueError: if a column is missing, or several are asked of a file of lines.
     """
-    with open_text(path) as file:
-        if not is_table(path):
-            if len(columns) > 1:
-                raise ValueError(
-                    f"{path} has one text a line and no columns {', '.join(columns)}; that takes a CSV file"
-                )
-            whole = prose and not path.name.removesuffix(".gz").lower().endswith(SMILES_FILES)
-            yield from ((line.rstrip("\r\n") if whole else line.split()[0],) for line in file if line.strip())
-            return
-        rows = delimited_rows(file, path)
-        header = [name.strip().lower() for name in next(rows, (1, []))[1]]
+    if not is_table(path):
+        if len(columns) > 1:
+            raise ValueError(f"{path} has one text a line and no columns {', '.join(columns)}; that takes a CSV file")
+        whole = prose and not _stem(path).endswith(SMILES_FILES)
+        with open_lines(path) as lines:
+            yield from ((line.rstrip("\r\n") if whole else line.split()[0],) for line in lines if line.strip())
+        return
+    with open_table(path, header=True) as table:
+        header = [name.lower() for name in table.header]
         missing = [name for name in columns if name.lower() not in header]
         if missing:
             raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(header)}")
         places = [header.index(name.lower()) for name in columns]
-        for _, row in rows:
-            if row:  # a cell that is missing at the end of a row is an empty one
-                yield tuple(row[place].strip() if place < len(row) else "" for place in places)
+        for row in table:
+            yield tuple(row.cells[place].strip() for place in places)
 
 
 def is_table(path: Path) -> bool:
     """Return whether a file has columns, by its name; any other file has one text a line."""
-    return path.name.removesuffix(".gz").endswith(".csv")
+    return _stem(path).endswith(TABLES)
+
+
+def _stem(path: Path) -> str:
+    return path.name.lower().removesuffix(".gz").removesuffix(".zst")

@@ -3,7 +3,6 @@
 Translator, SourceTable -> translations -> candidates of each source -> CSV
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import islice
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from molgraph.molecules.reading import delimited_rows, open_text
+from molgraph.molecules.tables import open_lines, open_table, open_writer, text_of
 from molgraph.sequences.evaluation.metrics import comparable
 from molgraph.sequences.text.rows import is_table
 from molgraph.sequences.translation.translator import Translator, draw_example
@@ -163,22 +162,22 @@ def read_sources(path: Path, column: str, first_word: bool = True) -> SourceTabl
         return SourceTable([column], 0, ([line] for line in lines))
     rows = _rows(path)
     header = next(rows, [])
-    names = [name.strip().lower() for name in header]
+    names = [name.lower() for name in header]
     if column.lower() not in names:
         raise ValueError(f"{path} has no column {column!r}; it has {', '.join(header)} (choose one with --column)")
-    # In a table with several columns an empty line is no row; with a single one it is an empty cell.
-    filled = ((row + [""] * len(header))[: len(header)] for row in rows if row or len(header) == 1)
-    return SourceTable(header, names.index(column.lower()), filled)
+    return SourceTable(header, names.index(column.lower()), rows)
 
 
 def _lines(path: Path) -> Iterator[str]:
-    with open_text(path) as file:
-        yield from file
+    with open_lines(path) as lines:
+        yield from lines
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    with open_text(path) as file:
-        yield from (row for _, row in delimited_rows(file, path))
+    """Yield the header, and the cells of each row."""
+    with open_table(path, header=True) as table:
+        yield table.header
+        yield from (row.cells for row in table)
 
 
 def _print(found: Iterator[Translated], console: Console) -> tuple[int, str]:
@@ -197,11 +196,10 @@ def _print(found: Iterator[Translated], console: Console) -> tuple[int, str]:
 def _write(found: Iterator[Translated], header: list[str], out: Path, console: Console) -> tuple[int, str]:
     """Write a row for each candidate; returns as ``_print``."""
     done, remarks, first = 0, 0, ""
-    with open(out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header + [field.name for field in fields(Candidate)])
+    with open_writer(out, header + [field.name for field in fields(Candidate)]) as writer:
         for done, one in enumerate(found, start=1):
-            writer.writerows([*one.cells, *astuple(candidate)] for candidate in one.candidates)
+            for candidate in one.candidates:
+                writer.write([*one.cells, *map(text_of, astuple(candidate))])
             first = first or (one.source if one.candidates[0].text else "")
             remarks += bool(one.remarks)
             if one.remarks and remarks <= SAID:

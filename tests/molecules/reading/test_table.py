@@ -42,8 +42,6 @@ def test_a_table_has_molecules_values_and_line_numbers(tmp_path):
         ("smiles,y\nCCO,1\nCC,inf\n", r"y is 'inf', which is not a finite number"),
         ("smiles,y\nCCO,1\nCC,3,4\n", r"the row has 3 cells, the header 2"),
         ("smiles,y,y\nCCO,1,2\n", r"has the column 'y' more than once; rename one of them"),
-        ("smiles;y\nCCO;1\n", r"it looks as if the delimiter were ';': use \"data.delimiter=';'\""),
-        ("smiles\ty\nCCO\t1\n", r"use \"data.delimiter='tab'\""),
         ("SMILE,y\nCCO,1\n", r"has no column 'smiles'; its columns are SMILE, y"),
         ("smiles,x\nCCO,1\n", r"has no column 'y'; its columns are smiles, x"),
         ("", r"is empty; the first line has to name the columns"),
@@ -65,17 +63,11 @@ def test_what_can_be_used_goes_on_if_bad_rows_are_skipped(tmp_path):
 
 
 def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"none.csv does not exist; give the path of a CSV file"):
+    with pytest.raises(ValueError, match=r"none.csv does not exist; give the path of a file"):
         read_table(Source(path=str(tmp_path / "none.csv"), targets=["y"]))
-    (tmp_path / "latin.csv").write_bytes("smiles,y\nCCO,µ\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"latin.csv is not UTF-8 text"):
-        read_table(Source(path=str(tmp_path / "latin.csv"), targets=["y"]))
-    (tmp_path / "plain.csv.gz").write_text("smiles,y\nCCO,1\n")
-    with pytest.raises(ValueError, match=r"plain.csv.gz is damaged, or no CSV file"):
-        read_table(Source(path=str(tmp_path / "plain.csv.gz"), targets=["y"]))
     whole = gzip.compress(b"smiles,y\n" + b"CCO,1\n" * 500)
     (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"cut.csv.gz is damaged, or no CSV file"):
+    with pytest.raises(ValueError, match=r"cut.csv.gz is damaged"):
         read_table(Source(path=str(tmp_path / "cut.csv.gz"), targets=["y"]))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molgraph.molecules.reading.delimited import delimited_rows
+from molgraph.molecules.tables.delimited import delimited_rows
 
 PATH = Path("table.csv")
 CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=8)
