@@ -1,7 +1,7 @@
 """Graph learning for chemistry and physics.
 
-``smiles_to_graph("CCO")`` makes a DGL graph, ``train(config, folder)`` a run folder, ``load(run).predict("CCO")`` a
-prediction. Names are imported when they are first used, so that ``import molgraph`` costs nothing.
+``train("assay.csv")`` makes a model, ``load(run).predict("CCO")`` a prediction, ``smiles_to_graph("CCO")`` a DGL graph.
+Names are imported when they are first used, so that ``import molgraph`` costs nothing.
 """
 
 from importlib import import_module
@@ -12,10 +12,26 @@ __version__ = "0.2.0"
 _HOMES = {
     "smiles_to_graph": "molgraph.molecules.graphs.convert",
     "load": "molgraph.molecules.predict",
-    "train": "molgraph.training.run",
+    "train": "molgraph.api",
+    "compare": "molgraph.api",
+    "explain": "molgraph.api",
+    "embed": "molgraph.api",
+    "MolGraphRegressor": "molgraph.estimators",
+    "MolGraphClassifier": "molgraph.estimators",
     "resume": "molgraph.training.run",
 }
-__all__ = ["__version__", "load", "resume", "smiles_to_graph", "train"]
+__all__ = [
+    "MolGraphClassifier",
+    "MolGraphRegressor",
+    "__version__",
+    "compare",
+    "embed",
+    "explain",
+    "load",
+    "resume",
+    "smiles_to_graph",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,7 @@
 """``python -m molgraph`` is ``molgraph``."""
 
+import sys
+
 from molgraph.cli import main
 
-main()
+sys.exit(main())

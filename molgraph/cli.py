@@ -14,13 +14,16 @@ from molgraph.sequences import commands as sequences
 TRAIN_HELP = "train a model: molgraph train data=esol model=dmpnn trainer.epochs=30 (see molgraph train --help)"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb; a user's mistake ends with one line on stderr and exit code 2, a diverged training with 1."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code, which says whether all rows have an answer.
+
+    A user's mistake ends with one line on stderr and exit code 2, a diverged training with 1.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if words[:1] == ["train"] or "COMP_LINE" in os.environ:
             _train(words[1:])
-            return
+            return 0
         parser = build_parser()
         options = parser.parse_args(words)
         if vars(options).get("trust"):
@@ -30,14 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         outputs = vars(options).get("output") or vars(options).get("out") or []
         for output in outputs if isinstance(outputs, list) else [outputs]:
             Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it
-        options.run_verb(options)
+        return int(options.run_verb(options) or 0)
     except (ValueError, ModuleNotFoundError) as error:
         print(f"molgraph: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             sys.stderr.close()  # the reader, such as `head`, has seen enough
-            return
+            return 0
         print(f"molgraph: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError as error:

@@ -54,8 +54,8 @@ HOMES = {
     "rdkit": ("molecules/", "testing.py"),  # the contract renumbers atoms
     "ase": ("particles/",),
     "warp": ("particles/solvers/",),
-    "hydra": ("cli.py",),
-    "omegaconf": ("cli.py",),
+    "hydra": ("cli.py", "api.py"),
+    "omegaconf": ("cli.py", "api.py"),
     "wandb": ("training/loggers.py",),
     "dgl": ("molecules/graphs/convert.py", "particles/geometry/neighbors.py", "nn/graph.py"),
 }

@@ -95,7 +95,8 @@ def test_the_terminal_says_device_data_table_and_folder(tables, tmp_path, capsys
     train(tmp_path / "run", tables, "data.targets=[y]", epochs=1)
     printed = capsys.readouterr().out
     assert "CPU" in printed
-    assert "60 molecules, regression of y" in printed
+    assert "rows: 60, all used" in printed
+    assert "target y: numbers" in printed
     assert "mean predictor" in printed
     assert "run folder:" in printed
 
@@ -146,7 +147,7 @@ def test_every_kind_of_problem_trains_and_predicts(tables, tmp_path, kind, overr
     predicted = model.predict(["CCCO", "C1CC", "CCCCN"])
     assert [prediction.values is None for prediction in predicted] == [False, True, False]
     first = rows_of(run / "predictions.csv")[0]
-    again = dict(zip(model.columns(), model.cells(model.predict(first["smiles"])[0]), strict=True))
+    again = dict(zip(model.columns(), model.cells(model.predict(first["smiles"])), strict=True))
     for name in model.columns()[:-1]:
         if kind == "three classes" and name.endswith("_predicted"):
             assert first[name] == again[name]
@@ -182,7 +183,7 @@ def test_rejected_rows_are_said_and_written(tmp_path, capsys):
     run = train(tmp_path / "run", table, "data.targets=[y]", "data.on_error=skip", epochs=1)
     assert [row["row"] for row in rows_of(run / "rejected.csv")] == ["62", "63", "64"]
     printed = " ".join(capsys.readouterr().out.split())
-    assert "3 rows are left out" in printed
+    assert "60 used, 3 left out (2 without a SMILES that can be read" in printed
     assert "'C1CC[nH]'" in printed
 
 
@@ -261,7 +262,7 @@ def test_predict_keeps_rows_columns_order_and_count(run, tmp_path, capsys, worke
 def test_predictions_do_not_depend_on_how_they_are_asked_for(run, tmp_path):
     model = molgraph.load(run)
     together = model.predict(SMILES)
-    single = [model.predict(text)[0] for text in SMILES]
+    single = [model.predict(text) for text in SMILES]
     streamed = list(model.stream(iter(SMILES), workers=0))
     for first, second, third in zip(together, single, streamed, strict=True):
         assert first.values == pytest.approx(second.values, abs=1e-4)
@@ -488,7 +489,7 @@ def test_python_trains_and_resumes_as_the_command_line_does(tables, tmp_path):
     first = molgraph.train(config, str(tmp_path / "run"))
     again = molgraph.resume(str(tmp_path / "run"))
     assert first["test"] == again["test"]
-    assert molgraph.load(str(tmp_path / "run")).predict("CCO")[0].values is not None
+    assert molgraph.load(str(tmp_path / "run")).predict("CCO").values is not None
 
 
 def test_resume_takes_changes_as_train_does(tables, tmp_path):
@@ -532,8 +533,9 @@ def test_words_for_classes_are_read_and_the_reading_is_said(tmp_path, capsys):
     main(["train", "data=csv", f"data.path={tmp_path / 'assay.csv'}", "data.targets=[y]", "model=mean",
           f"hydra.run.dir={tmp_path / 'run'}"])  # fmt: skip
     printed = capsys.readouterr().out
-    assert "y: 'inactive' is read as 0, 'active' as 1" in printed
-    assert "molecules are in the column 'SMILES'" in printed
+    assert "target y: 2 classes (inactive: 20, active: 20)" in printed
+    assert "'inactive' is read as 0, 'active' as 1" in printed
+    assert "molecules in the column 'SMILES'" in printed
 
 
 def test_a_table_of_ones_own_needs_no_grammar(tmp_path, capsys, monkeypatch):
@@ -542,7 +544,7 @@ def test_a_table_of_ones_own_needs_no_grammar(tmp_path, capsys, monkeypatch):
     (tmp_path / "assay =[1].csv").write_text("No;Compound;Structure (SMILES);IC50 [nM]\n" + rows)
     main(["train", "assay =[1].csv", "model=ridge", f"hydra.run.dir={tmp_path / 'run'}"])
     printed = capsys.readouterr().out
-    assert "'Structure (SMILES)', 100% of 40 rows parse" in printed and "IC50 [nM]" in printed
+    assert "'Structure (SMILES)', 100% of the first 40 parse" in printed and "IC50 [nM]" in printed
     assert json.loads((tmp_path / "run" / "results.json").read_text())["test"].keys() == {"IC50 [nM]"}
 
 
@@ -550,7 +552,7 @@ def test_a_table_of_ones_own_needs_no_grammar(tmp_path, capsys, monkeypatch):
     ("text", "words", "message"),
     [
         ("smiles,a,b\nCC,1.5,2\nCCC,2.5,1\n", [], r"several columns could be the target: a, b; choose: molgraph train"),
-        ("smiles,note\nCC,x\nCCC,y\n", [], r"no column is a number or a label"),
+        ("smiles,note\nCC,x\nCCC,y\n", [], r"no column holds numbers or labels"),
         ("a,b\n1.5,2.5\n2,1\n", [], r"no column of which half is SMILES"),
         ("smiles,a\nCC,1.5\nCCC,2\n", ["--target", "z"], r"has no column 'z'; its columns are smiles, a"),
     ],
@@ -567,3 +569,96 @@ def test_a_table_that_is_not_there_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["train", str(tmp_path / "asay.csv")])
     assert "asay.csv" in capsys.readouterr().err
+
+
+def test_the_exit_code_says_whether_rows_failed(run, tmp_path):
+    assert main(["predict", str(run), "CCO"]) == 0
+    assert main(["predict", str(run), "CCO", "nonsense"]) == 3
+    write_table(tmp_path / "in.csv", ["smiles"], [["CCO"], ["nonsense"]])
+    assert main(["predict", str(run), "-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv")]) == 3
+
+
+def test_an_interrupted_prediction_goes_on_behind_what_is_written(run, tmp_path, capsys):
+    source, whole, out = tmp_path / "in.csv", tmp_path / "whole.csv", tmp_path / "out.csv"
+    rows = [[n, f"{'C' * (n % 30 + 1)}O"] for n in range(1300)]
+    rows[7][1] = "nonsense"
+    write_table(source, ["id", "smiles"], rows)
+    main(["predict", str(run), "-i", str(source), "-o", str(whole)])
+    text = whole.read_bytes()
+    for cut in (len(text) // 2, len(text) // 3, 5):
+        (tmp_path / "out.csv.part").write_bytes(text[:cut])
+        main(["predict", str(run), "-i", str(source), "-o", str(out), "--resume"])
+        again, first = rows_of(out), rows_of(whole)
+        assert [(row["id"], row["smiles"], row["error"]) for row in again] == [
+            (row["id"], row["smiles"], row["error"]) for row in first
+        ]
+        predicted = [
+            (float(row["y_predicted"] or 0), float(other["y_predicted"] or 0))
+            for row, other in zip(again, first, strict=True)
+        ]
+        assert all(one == pytest.approx(two, rel=1e-4) for one, two in predicted)
+        assert not (tmp_path / "out.csv.part").exists()
+        out.unlink()
+    (tmp_path / "out.csv.part").write_text(text.decode().replace("\n3,", "\n33,"))
+    with pytest.raises(SystemExit):
+        main(["predict", str(run), "-i", str(source), "-o", str(out), "--resume"])
+    assert "is not of this input" in capsys.readouterr().err
+
+
+def test_learned_fingerprints_are_written_beside_the_columns(run, tmp_path):
+    from pyarrow import parquet
+
+    source, out = tmp_path / "in.csv", tmp_path / "out.parquet"
+    write_table(source, ["id", "smiles"], [[1, "CCO"], [2, "nonsense"], [3, "CCC"]])
+    assert main(["predict", str(run), "-i", str(source), "-o", str(out), "--embedding"]) == 3
+    table = parquet.read_table(out).to_pydict()
+    assert (table["id"], table["smiles"]) == (["1", "2", "3"], ["CCO", "nonsense", "CCC"])
+    learned = molgraph.embed(run, ["CCO", "CCC"])
+    columns = [name for name in table if name.startswith("embedding_")]
+    assert len(columns) == learned.shape[1]
+    assert [table[name][0] for name in columns] == pytest.approx(learned[0].tolist(), rel=1e-5)
+    assert all(table[name][1] is None for name in columns)
+
+
+def test_a_plan_says_what_was_understood_and_trains_nothing(tmp_path, capsys):
+    rows = "".join(
+        f"{'C' * (n % 37 + 1)}O;>{n},5;x\n" if n % 9 == 0 else f"{'C' * (n % 37 + 1)}O;{10 ** (n % 5)},5;x\n"
+        for n in range(1, 61)
+    )
+    (tmp_path / "assay.csv").write_text("Structure;IC50 [nM];note\n" + rows + "CC;2020-01-02;x\n[Na+].[Cl-];n.d.;x\n")
+    run = tmp_path / "run"
+    assert main(["train", str(tmp_path / "assay.csv"), "--plan", "model=gcn", f"hydra.run.dir={run}", *TINY]) == 0
+    printed = capsys.readouterr().out
+    for words in (
+        "semicolons between cells",
+        "the column 'Structure'",
+        "60 used, 2 left out",
+        "1 dates",
+        "1,5 is read as 1.5",
+        "6 bounds (6 with >, 0 with <)",
+        "data.transform=p",
+        "repeats: 23 molecules on 46 rows",
+        "split: random, ",
+        "nothing is trained",
+    ):
+        assert words in printed, (words, printed)
+    assert len(printed.splitlines()) <= 15
+    assert not (run / "last.pt").exists()
+
+
+@pytest.mark.parametrize("way", ["log10", "p"])
+def test_bounds_and_scales_go_through_training_prediction_and_evaluation(tmp_path, capsys, way):
+    rows = "".join(f"{'C' * n}O,{'>' if n % 8 == 0 else ''}{2.0**n}\n" for n in range(1, 41))
+    (tmp_path / "assay.csv").write_text("smiles,IC50 [nM]\n" + rows)
+    run = tmp_path / "run"
+    main(["train", str(tmp_path / "assay.csv"), f"data.transform={way}", "model=ridge", f"hydra.run.dir={run}"])
+    results = json.loads((run / "results.json").read_text())
+    name = {"p": "pIC50", "log10": "log10(IC50 [nM])"}[way]
+    assert results["test"][name]["r2"] > 0.8
+    predicted = rows_of(run / "predictions.csv")[0]
+    exponent = float(predicted[f"{name}_predicted"])
+    assert float(predicted["IC50 [nM]_predicted"]) == pytest.approx(
+        10 ** (9 - exponent if way == "p" else exponent), rel=1e-3
+    )
+    main(["evaluate", str(run), "-i", str(tmp_path / "assay.csv")])
+    assert name.split()[0] in capsys.readouterr().out.partition("RMSE")[2]

@@ -82,5 +82,5 @@ def test_a_prediction_that_is_no_number_is_the_reason_of_its_row():
     with torch.no_grad():
         for parameter in model.task.parameters():
             parameter.mul_(1e30)
-    (prediction,) = model.predict("CCO")
+    prediction = model.predict("CCO")
     assert prediction.values is None and prediction.error == "the model's prediction is no number"

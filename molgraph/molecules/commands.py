@@ -26,6 +26,8 @@ def _add_predict(verbs: Any) -> None:
     parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
     parser.add_argument("--delimiter", help="what separates the cells (default: found)")
     parser.add_argument("--workers", type=int, help="processes that read molecules (default: one for each core)")
+    parser.add_argument("--resume", action="store_true", help="go on behind the rows of OUTPUT.part")
+    parser.add_argument("--embedding", action="store_true", help="write the learned fingerprint in place of values")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
     parser.set_defaults(run_verb=_predict)
@@ -42,7 +44,11 @@ def _add_evaluate(verbs: Any) -> None:
     parser.set_defaults(run_verb=_evaluate)
 
 
-def _predict(options: argparse.Namespace) -> None:
+ROWS_FAILED = 3
+"""Exit code of a prediction in which rows have a reason in place of a value."""
+
+
+def _predict(options: argparse.Namespace) -> int:
     if bool(options.smiles) == bool(options.input):
         raise ValueError("give SMILES, or a file with -i, and not both: molgraph predict RUN 'CCO'")
     if options.input and options.output and options.output.resolve() == options.input.resolve():
@@ -50,29 +56,44 @@ def _predict(options: argparse.Namespace) -> None:
     from molgraph.molecules.predict import TrainedModel
 
     model = TrainedModel(options.run, options.device)
-    if options.smiles and options.output:
-        _write_predictions(model, options.smiles, options.output)
+    if options.embedding:
+        failed = _write_embedding(model, options)
+    elif options.smiles and options.output:
+        failed = _write_predictions(model, options.smiles, options.output)
     elif options.smiles:
-        _print_predictions(model, options.smiles)
+        failed = _print_predictions(model, options.smiles)
     else:
-        _predict_file(model, options)
+        failed = _predict_file(model, options)
+    return ROWS_FAILED if failed else 0
 
 
-def _write_predictions(model: Any, smiles: list[str], output: Path) -> None:
+def _write_embedding(model: Any, options: argparse.Namespace) -> int:
+    """Write the learned fingerprint beside the columns of the input, chunk by chunk."""
+    from molgraph.molecules.embedding import embed_file, embed_texts
+
+    if options.input:
+        return embed_file(model, options.input, options.output, options.smiles_column, options.delimiter)
+    return embed_texts(model, options.smiles, options.output)
+
+
+def _write_predictions(model: Any, smiles: list[str], output: Path) -> int:
     from molgraph.molecules.tables import open_writer
 
-    with open_writer(output, ["smiles", *model.columns()]) as writer:
-        for prediction in model.predict(smiles):
+    numbers = dict.fromkeys(model.number_columns(), "double")
+    predictions = model.predict_texts(smiles)
+    with open_writer(output, ["smiles", *model.columns()], types=numbers) as writer:
+        for prediction in predictions:
             writer.write([prediction.smiles, *model.cells(prediction)])
     print(f"{len(smiles):,} rows, written to {output}", file=sys.stderr)
+    return sum(bool(prediction.error) for prediction in predictions)
 
 
-def _print_predictions(model: Any, smiles: list[str]) -> None:
+def _print_predictions(model: Any, smiles: list[str]) -> int:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    predictions = model.predict(smiles)
+    predictions = model.predict_texts(smiles)
     table = Table()
     table.add_column("SMILES", overflow="fold")
     titles = [f"{name} [{unit}]" if unit else name for name, unit in zip(model.names, model.units, strict=True)]
@@ -89,9 +110,10 @@ def _print_predictions(model: Any, smiles: list[str]) -> None:
         cells = model.cells(prediction)
         table.add_row(escape(prediction.smiles), *map(escape, cells if len(table.columns) > len(cells) else cells[:-1]))
     Console().print(table)
+    return sum(bool(prediction.error) for prediction in predictions)
 
 
-def _predict_file(model: Any, options: argparse.Namespace) -> None:
+def _predict_file(model: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -103,13 +125,20 @@ def _predict_file(model: Any, options: argparse.Namespace) -> None:
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None)
         for prediction in predict_file(
-            model, options.input, options.output, options.smiles_column, options.delimiter, options.workers
+            model,
+            options.input,
+            options.output,
+            options.smiles_column,
+            options.delimiter,
+            options.workers,
+            options.resume,
         ):
             done, failed = done + 1, failed + bool(prediction.error)
             if done % 100 == 0:
                 progress.update(task, completed=done)
     text = f"{done:,} rows, {failed:,} without a prediction (see the column `error`)" if failed else f"{done:,} rows"
     console.print(text + (f", written to {options.output}" if options.output else ""), highlight=False, markup=False)
+    return failed
 
 
 def _evaluate(options: argparse.Namespace) -> None:

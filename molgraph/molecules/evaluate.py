@@ -23,10 +23,10 @@ def evaluate_file(
         ValueError: the file or one of its columns is wrong, or no row can be used.
     """
     trained = DataConfig(**model.config["data"])
-    how = {"decimal": trained.decimal, "transform": trained.transform, "unit": trained.unit}
+    how = (trained.decimal, trained.transform, trained.unit)
     kind = model.state["kind"]
-    table = read_table(Source(None, str(source), smiles_column, tuple(model.measured), kind, delimiter, **how))
-    predictions = model.predict(table.smiles)
+    table = read_table(Source(None, str(source), smiles_column, tuple(model.measured), kind, delimiter, *how))
+    predictions = model.predict_texts(table.smiles)
     used = [row for row, prediction in enumerate(predictions) if prediction.values is not None]
     if not used:
         raise ValueError(f"{source} has no row that can be predicted; the first says: {predictions[0].error}")

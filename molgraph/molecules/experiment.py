@@ -150,13 +150,14 @@ class PropertyExperiment(Experiment):
         wanted = self.task.standardize(values) if isinstance(self.task, Regression) else values
         trainer.fit_at_once(self.task, lambda: self.model.fit(features, wanted, self.table.kind), self.val, self.state)
 
-    def plan(self, epochs: int) -> list[str]:
+    def plan(self, epochs: int, steps: int | None) -> list[str]:
         """Return the model, its size, and the time that a training on a table of one's own takes at most."""
         if not self.config.path:
             return []
         size = f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,} parameters"
         if isinstance(self.model, Baseline):
             return ["fitted at once"]
+        epochs = min(epochs, -(-steps // len(self.train))) if steps else epochs
         with torch.no_grad():
             self.task.eval()
             batch = next(iter(self.val.epoch(0)))

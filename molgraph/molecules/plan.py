@@ -7,7 +7,7 @@ import numpy as np
 
 from molgraph.molecules.reading.duplicates import repeats
 from molgraph.molecules.reading.splits import PARTS, Split
-from molgraph.molecules.reading.table import MoleculeTable
+from molgraph.molecules.reading.table import MoleculeTable, smiles_position
 from molgraph.molecules.reading.transforms import molar_unit
 from molgraph.molecules.settings import DataConfig
 from molgraph.training.metrics import shown
@@ -45,12 +45,13 @@ def plan_lines(
 
 def _written(table: MoleculeTable, config: DataConfig) -> str:
     form = table.format
+    column = table.header[smiles_position(table.header, config.smiles_column, table.name)]
     if form.kind != "csv":
         text = {"sdf": "SDF", "smi": "SMILES with names", "parquet": "Parquet", "excel": "Excel"}[form.kind]
     else:
         text = f"{_DELIMITERS.get(form.delimiter, repr(form.delimiter))} between cells, {form.encoding}"
         text += "" if form.header else ", no header (columns are column_1, column_2, ...)"
-    return text + (f", {form.compression}" if form.compression else "") + f"; molecules in {config.smiles_column!r}"
+    return text + (f", {form.compression}" if form.compression else "") + f"; molecules in the column {column!r}"
 
 
 def _rows(table: MoleculeTable, rejected: Path | None) -> str:
@@ -59,7 +60,9 @@ def _rows(table: MoleculeTable, rejected: Path | None) -> str:
     reasons = Counter(_kind_of(row.reason) for row in table.rejected).most_common()
     told = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:REASONS])
     more = sum(count for _, count in reasons[REASONS:])
+    first = table.rejected[0]
     where = f"; each with its reason in {rejected}" if rejected else ""
+    where += f"; the first: row {first.row}, {first.smiles[:40]!r}, {first.reason[:80]}"
     told += f", {more:,} others" if more else ""
     return f"rows: {len(table):,} used, {len(table.rejected):,} left out ({told}){where}"
 
@@ -116,8 +119,9 @@ def _molecules(table: MoleculeTable, canonical: list[str], config: DataConfig) -
         unit = "of each other (standard deviation)" if table.kind == "regression" else "of them disagree"
         measure = shown(agree) if table.kind == "regression" and agree is not None else f"{agree or 0:.0%}"
         apart = f", their values within {measure} {unit}" if table.kind == "regression" else f", {measure} {unit}"
+        apart = apart if agree is not None else ""
         lines.append(
-            f"repeats: {_counted(found.molecules, 'molecule')} on {found.rows:,} rows{apart if agree is not None else ''}; "
+            f"repeats: {_counted(found.molecules, 'molecule')} on {found.rows:,} rows{apart}; "
             "kept (data.duplicates=mean, median or refuse)"
         )
     salts = sum("." in text for text in canonical)

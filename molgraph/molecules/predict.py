@@ -4,21 +4,22 @@ No row is ever lost: a row that cannot be read keeps its place with an empty pre
 """
 
 import math
-import multiprocessing
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from torch import Tensor
 
+from molgraph.molecules.careful import ReaderPool, read_carefully
 from molgraph.molecules.models.attribution import Explanation
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.parallel import available_cores
@@ -26,7 +27,7 @@ from molgraph.molecules.reading.table import smiles_position
 from molgraph.molecules.reading.transforms import Transform
 from molgraph.molecules.report import measured_cells, prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
-from molgraph.molecules.tables import Row, open_table, open_writer
+from molgraph.molecules.tables import Row, open_table, open_writer, written_rows
 from molgraph.molecules.tasks import make_task
 from molgraph.training import plugins
 from molgraph.training.checkpoint import load_checkpoint
@@ -53,6 +54,14 @@ class Prediction:
     """Standard deviation of each value over the random writings that a sequence model has averaged, else None."""
     unknown: str = ""
     """Tokens of the SMILES that a sequence model has not seen in training, and has read as ``<unk>``."""
+
+    def __float__(self) -> float:
+        """Return the value of a single target; NaN where there is none."""
+        if self.values is None:
+            return math.nan
+        if len(self.values) != 1:
+            raise TypeError(f"the prediction has {len(self.values)} values; take them from .values")
+        return self.values[0]
 
 
 class TrainedModel:
@@ -82,7 +91,7 @@ class TrainedModel:
             raise ValueError(
                 f"{run} predicts no property of molecules; it was trained with task {self.config['task']['_target_']}"
             )
-        self.state = state
+        self.state, self.run = state, str(run)
         self.names = [target["name"] for target in state["targets"]]
         self.units = [target["unit"] for target in state["targets"]]
         self.classes: list[list[str]] = state["classes"]
@@ -114,19 +123,67 @@ class TrainedModel:
         task.load_state_dict(weights)
         return task.to(self.device).eval()
 
-    def predict(self, smiles: str | Sequence[str]) -> list[Prediction]:
-        """Predict one SMILES or many; a bad one gets a reason instead of values.
+    def predict(self, molecules: Any, as_frame: bool = False) -> Any:
+        """Predict one molecule or many; a bad one gets a reason instead of values.
+
+        Args:
+            molecules: a SMILES or an RDKit ``Mol``; a list of them; a pandas ``Series`` or ``DataFrame``; or the path
+                of a table.
+            as_frame: return a ``DataFrame`` with the columns of ``molgraph predict`` in any case.
+
+        Returns:
+            The same kind: one :class:`Prediction`; a list; a Series of values (a DataFrame for several targets); the
+            DataFrame with columns added; for a path a list.
+
+        Raises:
+            ValueError: a table without a column of molecules, or something that is no molecule.
 
         >>> model = TrainedModel("runs/solubility")  # doctest: +SKIP
-        >>> model.predict("CCO")[0].values  # doctest: +SKIP
+        >>> model.predict("CCO").values  # doctest: +SKIP
         [0.93]
         """
-        texts = [smiles] if isinstance(smiles, str) else list(smiles)
+        from molgraph.molecules.frames import predict_any
+
+        return predict_any(self, molecules, as_frame)
+
+    def predict_texts(self, smiles: Sequence[str]) -> list[Prediction]:
+        """Predict SMILES in this process, one prediction for each."""
+        texts = list(smiles)
         predictions: list[Prediction] = []
         for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
-            predictions += self._predict_chunk(chunk, *self.featurizer(chunk))
+            predictions += self._predict_read(texts[start : start + CHUNK])
         return predictions
+
+    def embed(self, smiles: Sequence[str]) -> NDArray[np.float32]:
+        """Return the learned fingerprint of each molecule, what the head of the model sees ``[M, F]``.
+
+        A row that cannot be read is NaN.
+
+        Raises:
+            ValueError: the model has none.
+        """
+        rows: list[NDArray[np.float32]] = []
+        for start in range(0, len(smiles), CHUNK):
+            chunk = list(smiles[start : start + CHUNK])
+            encoded, errors = self.featurizer(chunk)
+            good = [row for row in range(len(chunk)) if row not in errors]
+            with torch.inference_mode():
+                parts = [
+                    self.model.fingerprint(encoded.batch(part.numpy()).to(self.device)).float().cpu().numpy()
+                    for part in torch.arange(len(good)).split(128)
+                ]
+            learned = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+            found = np.full((len(chunk), learned.shape[1]), np.nan, np.float32)
+            found[good] = learned
+            rows.append(found)
+        width = max((part.shape[1] for part in rows), default=0)
+        return (
+            np.concatenate(
+                [part if part.shape[1] else np.full((len(part), width), np.nan, np.float32) for part in rows]
+            )
+            if rows
+            else np.zeros((0, 0), np.float32)
+        )
 
     def _predict_chunk(self, smiles: Sequence[str], encoded: Any, errors: dict[int, str]) -> list[Prediction]:
         values = enumerate(self._values(encoded))
@@ -173,7 +230,7 @@ class TrainedModel:
         """
         if target is not None and target not in self.names:
             raise ValueError(f"the model predicts {', '.join(self.names)}; there is no target {target!r}")
-        prediction = self.predict(smiles)[0]
+        prediction = self.predict_texts([smiles])[0]
         if prediction.values is None:
             raise ValueError(f"{smiles!r} cannot be explained: {prediction.error}")
         column = self.names.index(target) if target else 0
@@ -195,13 +252,12 @@ class TrainedModel:
         chunks = iter(lambda: list(islice(source, CHUNK)), [])
         if workers == 0:
             for chunk in chunks:
-                yield from self._predict_chunk(chunk, *self.featurizer(chunk))
+                yield from self._predict_read(chunk)
             return
-        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool, self._model_threads() as threads:
+        with ReaderPool(self.featurizer, workers) as pool, self._model_threads() as threads:
 
             def submit(chunk: list[str]) -> Future[list[Prediction]]:
-                return threads.submit(self._predict_read, chunk, pool.submit(self.featurizer, chunk))
+                return threads.submit(self._predict_read, chunk, pool, pool.submit(chunk))
 
             waiting = deque(submit(chunk) for chunk in islice(chunks, 2 * workers + 2))
             while waiting:
@@ -211,8 +267,21 @@ class TrainedModel:
                     waiting.append(submit(following))
                 yield from predictions
 
-    def _predict_read(self, smiles: Sequence[str], read: "Future[Any]") -> list[Prediction]:
-        return self._predict_chunk(smiles, *read.result())
+    def _predict_read(
+        self, smiles: list[str], pool: ReaderPool | None = None, read: "Future[Any] | None" = None
+    ) -> list[Prediction]:
+        """Predict a chunk; whatever a row does becomes its reason, and the others have their predictions."""
+        try:
+            encoded, errors = pool.result(smiles, read) if pool and read else self.featurizer(smiles)
+        except Exception:
+            encoded, errors = read_carefully(self.featurizer, smiles)
+        try:
+            return self._predict_chunk(smiles, encoded, errors)
+        except Exception as error:
+            if len(smiles) == 1:
+                reason = f"the model fails on it ({type(error).__name__}: {str(error).splitlines()[0][:200]})"
+                return [Prediction(smiles[0], None, reason)]
+            return [self._predict_read([text])[0] for text in smiles]
 
     @contextmanager
     def _model_threads(self) -> Iterator[ThreadPoolExecutor]:
@@ -233,6 +302,11 @@ class TrainedModel:
         back = [f"{change.column}_predicted" for change in self.transforms if change]
         return [*prediction_columns(self.names, self.classes), *back, *spreads, *unknown, "error"]
 
+    def number_columns(self) -> list[str]:
+        """Return those of :meth:`columns` that hold numbers."""
+        labels = {f"{name}_predicted" for name in self.names} if self.classes else set()
+        return [name for name in self.columns() if name not in {"error", "unknown_tokens", *labels}]
+
     def cells(self, prediction: Prediction) -> list[str]:
         """Return the cells of one prediction, as :meth:`columns` names them."""
         if prediction.values is None:
@@ -250,33 +324,39 @@ def predict_file(
     smiles_column: str = "smiles",
     delimiter: str | None = None,
     workers: int | None = None,
+    resume: bool = False,
 ) -> Iterator[Prediction]:
     """Copy a table with predictions added: columns, rows and order stay. Yields each prediction once it is written.
 
     Args:
         model: trained model.
         source: table, as `tables.open_table` takes it; ``-`` is standard input.
-        output: file to write, whole or not at all; None is standard output.
+        output: file to write; None is standard output. What an interrupted call has written stays in ``OUTPUT.part``.
         smiles_column: column with the molecules.
         delimiter: what separates the cells; None finds it.
         workers: processes that read molecules.
+        resume: go on behind the rows of ``OUTPUT.part``.
 
     Raises:
-        ValueError: the file, its header or the column is wrong.
+        ValueError: the file, its header or the column is wrong, or what lies there does not belong to this input.
     """
     with open_table(source, delimiter) as table:
         try:
             position = smiles_position(table.header, smiles_column, table.name)
         except ValueError as error:
             raise ValueError(f"{error} (--smiles-column)") from error
+        header = table.header + model.columns()
+        rows = iter(table)
+        written = written_rows(output, header, rows) if resume and output else 0
         pending: deque[Row] = deque()
 
         def texts() -> Iterator[str]:
-            for row in table:
+            for row in rows:
                 pending.append(row)
                 yield row.cells[position].strip()
 
-        with open_writer(output, table.header + model.columns(), table.format) as writer:
+        numbers = dict.fromkeys(model.number_columns(), "double")
+        with open_writer(output, header, table.format, numbers, keep=True, append=written > 0) as writer:
             for prediction in model.stream(texts(), workers):
                 row = pending.popleft()
                 if row.problem:

@@ -41,8 +41,8 @@ class Experiment(ABC):
         """Train ``self.task``; a model without gradient steps overrides this."""
         trainer.fit(self.task, self.train, self.val, self.state())
 
-    def plan(self, epochs: int) -> list[str]:
-        """Return lines on the model and the time that so many epochs take; comes behind :meth:`prepare`."""
+    def plan(self, epochs: int, steps: int | None) -> list[str]:
+        """Return lines on the model and the time that so many epochs, or steps, take; comes behind :meth:`prepare`."""
         return []
 
     def state(self) -> dict[str, Any]:

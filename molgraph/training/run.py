@@ -64,8 +64,7 @@ def _fit(
         folder=aside,
         console=console,
     ).prepare()
-    steps = settings.max_steps or math.inf
-    for line in experiment.plan(min(settings.epochs, math.ceil(steps / max(1, len(experiment.train))))):
+    for line in experiment.plan(settings.epochs, settings.max_steps):
         console.print(f"model: {config.get('label')}, {line}", highlight=False, markup=False, soft_wrap=True)
     if config.get("plan"):
         return experiment

@@ -58,7 +58,7 @@ def test_an_installed_plugin_brings_encoder_data_set_and_loss(installed, tmp_pat
     run = tmp_path / "run"
     main(["train", "data=alcohols", "model=max", "task=huber", "trainer.epochs=40", *QUICK[1:], f"hydra.run.dir={run}"])
     assert results(run)["test"]["carbons"]["rmse"] < results(run)["baseline"]["carbons"]["rmse"]
-    predicted = molgraph.load(run).predict("CCCCCCCCO")[0].values[0]
+    predicted = molgraph.load(run).predict("CCCCCCCCO").values[0]
     assert 0 < predicted < 40
 
 
@@ -72,7 +72,7 @@ def test_a_plugin_of_the_current_folder_works_when_the_command_names_it(trusted,
     main(["predict", str(run), "CCO", "--trust", "example_plugin"])
     assert "CCO" in capsys.readouterr().out
     monkeypatch.setattr(plugins, "_trusted", set())
-    assert molgraph.load(run, trust=["example_plugin"]).predict("CCO")[0].values
+    assert molgraph.load(run, trust=["example_plugin"]).predict("CCO").values
 
 
 def test_a_solver_of_ones_own_makes_a_set_and_a_simulator_learns_it(trusted, tmp_path):

@@ -129,6 +129,10 @@ class Baseline(Predictor):
         """Return what the model looked at; see :func:`~molgraph.molecules.models.attribution.explain_fingerprint`."""
         return explain_fingerprint(self, smiles, way, output)
 
+    def fingerprint(self, batch: Tensor) -> Tensor:
+        """Return the columns that the model sees ``[B, F]``: nothing is learned beneath them."""
+        return self.inputs(batch)
+
     def inputs(self, features: Tensor) -> Tensor:
         """Return the columns that the model sees ``[B, F]``."""
         counts, values = features.split([MORGAN_BITS, len(DESCRIPTORS)], dim=1)

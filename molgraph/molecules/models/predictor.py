@@ -70,6 +70,14 @@ class Predictor(nn.Module, ABC):
             NoAttention: there is no attention to show.
         """
 
+    def fingerprint(self, batch: Any) -> Tensor:
+        """Return what the model has learned to see of each molecule ``[B, F]``.
+
+        Raises:
+            ValueError: it has no such layer.
+        """
+        raise ValueError(f"{type(self).__name__} has no learned fingerprint; use a graph or sequence model")
+
     def copies(self, batch: Any) -> Tensor:
         """Return the prediction of each reading ``[B, readings, outputs]``; only where it ``averages``."""
         raise NotImplementedError(f"{type(self).__name__} reads a molecule in one way")

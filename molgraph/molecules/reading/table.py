@@ -269,7 +269,7 @@ def _transformed(numbers: Numbers, change: Transform, texts: Sequence[str]) -> N
     """Return a column on its new scale; a value that has no logarithm is a problem."""
     values = change.forward(numbers.values)
     lost = np.flatnonzero(np.isnan(values) & ~np.isnan(numbers.values))
-    problems = {int(row): f"{texts[row]!r}, and a logarithm needs a positive value" for row in lost}
+    problems = {int(row): f"{texts[int(row)]!r}, and a logarithm needs a positive value" for row in lost}
     bounds = -numbers.bounds if change.flips else numbers.bounds
     note = f"learned as {change.name}, predicted in both"
     return Numbers(values, bounds.astype(np.int8), numbers.problems | problems, [*numbers.notes, note])
@@ -298,5 +298,7 @@ def _read_classes(texts: Sequence[str]) -> Numbers:
         return replace(numbers, notes=[f"{pair[0]!r} is read as 0, {pair[1]!r} as 1"])
     numbers = read_numbers(texts)
     strange = np.flatnonzero(~np.isnan(numbers.values) & ~np.isin(numbers.values, (0.0, 1.0)) | (numbers.bounds != 0))
-    other = {int(r): f"{texts[r]!r}; a class is 0 or 1 (for more classes use data.kind=multiclass)" for r in strange}
+    other = {
+        int(r): f"{texts[int(r)]!r}; a class is 0 or 1 (for more classes use data.kind=multiclass)" for r in strange
+    }
     return replace(numbers, problems=numbers.problems | other, notes=[], bounds=np.zeros_like(numbers.bounds))

@@ -3,6 +3,16 @@
 from molgraph.molecules.tables.columnar import text_of
 from molgraph.molecules.tables.reader import Row, TableReader, open_lines, open_table
 from molgraph.molecules.tables.text import TableFormat
-from molgraph.molecules.tables.writer import TableWriter, open_writer
+from molgraph.molecules.tables.writer import TableWriter, open_writer, written_rows
 
-__all__ = ["Row", "TableFormat", "TableReader", "TableWriter", "open_lines", "open_table", "open_writer", "text_of"]
+__all__ = [
+    "Row",
+    "TableFormat",
+    "TableReader",
+    "TableWriter",
+    "open_lines",
+    "open_table",
+    "open_writer",
+    "text_of",
+    "written_rows",
+]

@@ -186,14 +186,11 @@ def _stored(file: BinaryIO, name: str, form: TableFormat) -> TableReader:
 
 
 def _structures(file: BinaryIO, name: str, form: TableFormat) -> TableReader:
-    def lines() -> Iterator[str]:
-        file.seek(0)
-        return bounded_lines(io.TextIOWrapper(file, encoding=form.encoding), name)
-
-    # The wrappers stay open until the end: closing one would close the file beneath.
-    wrapped = lines()
-    columns = sdf_columns(wrapped)
-    return TableReader(name, columns, form, (Row(*found) for found in sdf_rows(lines(), columns)))
+    text = io.TextIOWrapper(file, encoding=form.encoding)
+    columns = sdf_columns(bounded_lines(text, name))
+    text.seek(0)
+    rows = (Row(*found) for found in sdf_rows(bounded_lines(text, name), columns))
+    return TableReader(name, columns, form, rows)
 
 
 def _delimited(

@@ -43,7 +43,7 @@ def _cells(record: list[str], place: dict[str, int]) -> tuple[list[str], str]:
     tags = [at for at, line in enumerate(record) if _PROPERTY.match(line)]
     block = record[: tags[0]] if tags else record
     cells[place[TITLE]] = block[0].strip() if block else ""
-    for at, following in zip(tags, [*tags[1:], len(record)], strict=True):
+    for at, following in zip(tags, [*tags[1:], len(record)], strict=False):
         name = _PROPERTY.match(record[at]).group(1).strip()  # type: ignore[union-attr]
         cells[place[name]] = "\n".join(record[at + 1 : following]).strip()
     smiles, problem = _smiles("\n".join(block) + "\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 from molgraph.molecules.tables.columnar import ExcelWriter, ParquetWriter
+from molgraph.molecules.tables.reader import Row, open_table
 from molgraph.molecules.tables.sdf import SdfWriter
 from molgraph.molecules.tables.text import TableFormat
 
@@ -42,6 +43,8 @@ def open_writer(
     header: Sequence[str],
     like: TableFormat | None = None,
     types: Mapping[str, str] | None = None,
+    keep: bool = False,
+    append: bool = False,
 ) -> Iterator[TableWriter]:
     """Open a table for writing, in the format that the ending of its name says; its folder is made.
 
@@ -52,6 +55,8 @@ def open_writer(
         path: file; None is standard output.
         header: names of the columns.
         like: format of the input; its delimiter is kept where the ending allows it, and its columns of numbers.
+        keep: leave what was written in ``FILE.part`` when the work ends early.
+        append: go on in ``FILE.part``; see :func:`written_rows`.
         types: ``int64`` or ``double`` of further columns, for formats that store numbers.
 
     Raises:
@@ -71,13 +76,55 @@ def open_writer(
         raise ValueError(f"{path.parent} cannot be made ({error.strerror}); choose another folder for -o") from error
     part = path.with_name(path.name + ".part") if path.is_file() or not path.exists() else path
     try:
-        with _opened(path, part, header, delimiter, compression, {**like.types, **(types or {})}) as opened:
+        with _opened(path, part, header, delimiter, compression, {**like.types, **(types or {})}, append) as opened:
             yield opened
         if part != path:
             part.replace(path)
     finally:
-        if part != path:
+        if part != path and not (keep and _resumable(path)):
             part.unlink(missing_ok=True)
+
+
+def _resumable(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt")
+
+
+def written_rows(path: Path, header: Sequence[str], rows: Iterator[Row]) -> int:
+    """Return how many rows an interrupted call has left in ``FILE.part``, and read past them in the input.
+
+    A last row that was cut is taken away.
+
+    Args:
+        path: the output of that call.
+        header: the columns that it has.
+        rows: of the input, from its beginning.
+
+    Raises:
+        ValueError: a format that cannot be gone on with, or rows of another input or model.
+    """
+    if not _resumable(path):
+        raise ValueError(f"{path}: --resume goes on with .csv and .tsv files only")
+    part = path.with_name(path.name + ".part")
+    if not part.exists():
+        if path.exists():
+            raise ValueError(f"{path} is complete: nothing is left to do")
+        return 0
+    content = part.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    with part.open("rb+") as file:
+        file.truncate(whole)
+    if not whole:
+        return 0
+    count = 0
+    with open_table(part, header=True) as done:
+        if done.header != list(header):
+            raise ValueError(f"{part} has other columns than this model writes; remove it, or leave --resume out")
+        for written in done:
+            row = next(rows, None)
+            if row is None or written.cells[: len(row.cells)] != row.cells:
+                raise ValueError(f"{part}, line {written.line} is not of this input; remove it, or leave --resume out")
+            count += 1
+    return count
 
 
 def _by_ending(path: Path, like: TableFormat) -> tuple[str, str]:
@@ -94,7 +141,13 @@ def _by_ending(path: Path, like: TableFormat) -> tuple[str, str]:
 
 @contextmanager
 def _opened(
-    path: Path, part: Path, header: Sequence[str], delimiter: str, compression: str, types: Mapping[str, str]
+    path: Path,
+    part: Path,
+    header: Sequence[str],
+    delimiter: str,
+    compression: str,
+    types: Mapping[str, str],
+    append: bool,
 ) -> Iterator[TableWriter]:
     """Open ``part`` for the format of ``path``."""
     ending = path.suffix.lower()
@@ -105,19 +158,20 @@ def _opened(
         yield stored
         stored.close()
         return
-    with _open_text(part, compression) as file:
+    with _open_text(part, compression, append) as file:
         if Path(path.name.lower().removesuffix(".gz").removesuffix(".zst")).suffix == ".sdf":
             yield SdfWriter(file, header)
             return
         writer = TextWriter(file, delimiter)
-        writer.write(header)
+        if not append:
+            writer.write(header)
         yield writer
 
 
 @contextmanager
-def _open_text(path: Path, compression: str) -> Iterator[TextIO]:
+def _open_text(path: Path, compression: str, append: bool = False) -> Iterator[TextIO]:
     with ExitStack() as stack:
-        raw: Any = stack.enter_context(path.open("wb"))
+        raw: Any = stack.enter_context(path.open("ab" if append else "wb"))
         if compression == "gzip":
             raw = stack.enter_context(gzip.GzipFile(fileobj=raw, mode="wb"))
         elif compression == "zstd":

@@ -158,6 +158,11 @@ class SequencePredictor(Predictor):
         """Whether a prediction is the mean over several writings of the molecule."""
         return self.reading.average > 1
 
+    def fingerprint(self, batch: SmilesBatch) -> Tensor:
+        """Return the pooled states of each molecule, the mean over its copies ``[B, D]``."""
+        pooled = torch.cat([self.pooling(self.encoder(group)) for group in batch.groups])
+        return pooled[batch.places].unflatten(0, (-1, batch.copies)).mean(1)
+
     def copies(self, batch: SmilesBatch) -> Tensor:
         """Return the prediction for each writing [B, copies, outputs]; their spread is an uncertainty."""
         pooled = torch.cat([self.pooling(self.encoder(group)) for group in batch.groups])

@@ -26,7 +26,7 @@ def test_a_concentration_becomes_its_negative_logarithm_and_comes_back(column, v
 
 
 def test_without_a_unit_the_user_is_asked_for_it():
-    with pytest.raises(ValueError, match="say data.unit=nM"):
+    with pytest.raises(ValueError, match=r"say data\.unit=nM"):
         make_transform("p", "IC50")
     assert make_transform("p", "IC50", "nM").power == 9
     assert molar_unit("Album") == molar_unit("M") == molar_unit("logM") == ""

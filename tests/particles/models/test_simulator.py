@@ -146,7 +146,7 @@ def test_momentum_away_from_walls_changes_by_gravity_alone(conservative, make_st
     gravity = state.gravity[0].double()
     assert (acceleration - gravity).abs().max() > 0.1 * gravity.abs().max()
     drift = (acceleration.double().mean(0) - gravity).norm() / gravity.norm()
-    assert drift < 1e-6
+    assert drift < 5e-6  # rounding of a network in single precision
 
 
 def test_momentum_in_a_periodic_box_changes_by_gravity_alone(conservative, make_state):

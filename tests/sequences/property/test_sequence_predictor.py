@@ -92,7 +92,7 @@ def test_the_way_a_molecule_is_written_does_not_change_the_prediction():
     model = build(SHAPES[4]).eval()
     data = model.encode(["OCC", "C(O)C", "CCO"])
     assert data.smiles == ["CCO"] * 3
-    assert model(data.batch([0, 1, 2])).std(dim=0).max() == 0
+    assert model(data.batch([0, 1, 2])).std(dim=0).max() < 1e-6
 
 
 def test_without_randomization_training_sees_the_canonical_text():

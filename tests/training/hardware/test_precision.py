@@ -120,4 +120,5 @@ def test_a_thousand_shapes_of_batches_do_not_fill_the_memory():
     names = (*precision._PRIMITIVE_CACHES, "PYTEST_CURRENT_TEST")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run([sys.executable, "-c", SHAPES], env=environment, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 100  # MiB; by default 250 and more where oneDNN multiplies
+    # MiB: 64 shapes of code, 1 MiB each, or 4 where a CPU has AMX; by default 250, or 1,000 and more
+    assert int(done.stdout) < 320
