@@ -100,9 +100,10 @@ def _molecules(path: Path, cells: dict[str, list[str]]) -> tuple[str, float]:
 
 def _target(path: Path, cells: dict[str, list[str]]) -> tuple[str, list[str]]:
     """Return the column of measured values or labels, and others that it could be as well."""
-    measured = [name for name, column in cells.items() if is_measured(column)]
+    endpoint = {name for name in cells if ENDPOINTS.search(name.replace("_", " "))}
+    measured = [name for name, column in cells.items() if is_measured(column, counts=name in endpoint)]
     candidates = [name for name in measured if not NO_TARGET.search(name)] or measured
-    telling = [name for name in candidates if ENDPOINTS.search(name.replace("_", " "))]
+    telling = [name for name in candidates if name in endpoint]
     for likely in (candidates, telling):
         if len(likely) == 1:
             return likely[0], [name for name in candidates if name != likely[0]]

@@ -37,6 +37,7 @@ class DataConfig:
         salts: ``keep`` or ``largest`` (drop counter-ions).
         stereo: keep stereochemistry.
         max_atoms: a molecule with more atoms is left out.
+        standardize: ``none``, ``neutralize``, ``tautomer`` or ``chembl``.
         batch_size: molecules in a batch.
         workers: processes for reading molecules (null: one for each core).
         reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
@@ -66,6 +67,7 @@ class DataConfig:
     salts: str = "keep"
     stereo: bool = True
     max_atoms: int = 1000
+    standardize: str = "none"
     batch_size: int = 64
     workers: int | None = None
     reader: str | None = None
@@ -87,7 +89,7 @@ class DataConfig:
 
     def standardization(self) -> Standardization:
         """Return what is done to each molecule."""
-        return Standardization(self.hydrogens, self.salts, self.stereo, self.max_atoms)
+        return Standardization(self.hydrogens, self.salts, self.stereo, self.max_atoms, self.standardize)
 
 
 def make_split(config: DataConfig, table: MoleculeTable, canonical: list[str]) -> splits.Split:

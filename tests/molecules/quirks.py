@@ -127,7 +127,7 @@ QUIRKS = [
     Quirk("a=b,[c].csv", table(header=("{smiles}", "y=${z}")), 40, says="y=${z}"),
     Quirk(
         "several.csv",
-        table([(n, s, v, v * 2) for n, (s, v) in enumerate(zip(ALKANES, VALUES, strict=True))], ("id", "mol", "a", "b")),
+        table([(s, v, v * 2) for s, v in zip(ALKANES, VALUES, strict=True)], ("mol", "a", "b")),
         says="several columns could be the target: a, b",
     ),
     Quirk(

@@ -7,11 +7,14 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rdkit import Chem, rdBase
 
 rdBase.DisableLog("rdApp.*")
 
+_SELFIES = re.compile(r"(\[[=#/\\]?[A-Z][A-Za-z0-9@+-]*\]\.?)+")
+_BARE = re.compile(r"\[[=#]?(C|N|O|S|Branch[1-3]|Ring[1-3])\]")
 _FAST = Chem.SmilesParserParams()
 _FAST.sanitize = False  # type: ignore[assignment]  # RDKit's stubs know no setters
 _FAST.removeHs = False  # type: ignore[assignment]
@@ -43,6 +46,9 @@ class InvalidSmiles(ValueError):
         return type(self), (self.smiles, self.reason)
 
 
+WAYS = ("none", "neutralize", "tautomer", "chembl")
+
+
 @dataclass(frozen=True)
 class Standardization:
     """What is done to a molecule before it becomes a graph.
@@ -52,21 +58,28 @@ class Standardization:
         salts: ``keep`` all fragments, or only the ``largest`` (by heavy atoms).
         stereo: keep the marks of stereochemistry.
         max_atoms: a molecule with more heavy atoms is refused, since a single polymer can hold up a whole file.
+        standardize: ``none``, ``neutralize`` (charges that a proton removes), ``tautomer`` (that, and RDKit's canonical
+            tautomer), or ``chembl`` (the pipeline of ChEMBL, `Bento et al. 2020 <https://doi.org/10.1186/s13321-020-00456-1>`_).
     """
 
     hydrogens: bool = False
     salts: str = "keep"
     stereo: bool = True
     max_atoms: int = 1000
+    standardize: str = "none"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown way to treat salts."""
+        """Refuse an unknown way to treat salts or charges."""
+        if self.standardize not in WAYS:
+            raise ValueError(f"standardize={self.standardize!r} is unknown; use {', '.join(WAYS[:-1])} or {WAYS[-1]}")
+        if self.standardize == "chembl":
+            _chembl()
         if self.salts not in ("keep", "largest"):
             raise ValueError(f"salts={self.salts!r} is unknown; use keep or largest")
 
 
 def parse(smiles: str, standardization: Standardization | None = None) -> Chem.Mol:
-    """Turn a SMILES, an InChI or a mol block into a sanitized molecule.
+    """Turn a SMILES, a SELFIES, an InChI or a mol block into a sanitized molecule.
 
     Atom maps are bookkeeping of reactions: they go before stereo is perceived, and change nothing.
 
@@ -85,6 +98,8 @@ def parse(smiles: str, standardization: Standardization | None = None) -> Chem.M
     """
     text = smiles.strip()
     most = standardization.max_atoms if standardization else Standardization.max_atoms
+    if text[:1] == "[" and _is_selfies(text):
+        text = _decoded(text)
     if text[:6] == "InChI=" or "M  END" in text:
         mol = Chem.MolFromInchi(text) if text[0] == "I" else Chem.MolFromMolBlock(smiles)
     else:
@@ -93,12 +108,34 @@ def parse(smiles: str, standardization: Standardization | None = None) -> Chem.M
             raise InvalidSmiles(smiles, problem)
         if ":" in text:
             text = _MAP.sub(r"\1]", text)
-        mol = None if len(text) > most and _count_atoms(text) > most else _read(text)
+        try:
+            mol = None if len(text) > most and _count_atoms(text) > most else _read(text)
+        except (RuntimeError, ValueError, SystemError) as error:
+            raise InvalidSmiles(smiles, f"RDKit fails on it ({str(error).strip().splitlines()[0][:120]})") from error
     if mol is None:
         raise InvalidSmiles(smiles, explain_rejection(text, most))
     if mol.GetNumAtoms() == 0:
         raise InvalidSmiles(smiles, "it is empty")
     return mol if standardization is None else _standardize(mol, standardization)
+
+
+def _is_selfies(text: str) -> bool:
+    """Return whether a text is SELFIES: bracketed symbols alone, among them bare atoms, which few SMILES have.
+
+    ``[C][C]`` would be two carbons without hydrogens; nobody means that.
+    """
+    return "][" in text and _SELFIES.fullmatch(text) is not None and _BARE.search(text) is not None
+
+
+def _decoded(text: str) -> str:
+    try:
+        import selfies
+    except ModuleNotFoundError as error:
+        raise InvalidSmiles(text, "it looks like SELFIES, which needs pip install 'molgraph[selfies]'") from error
+    try:
+        return str(selfies.decoder(text))
+    except selfies.DecoderError as error:
+        raise InvalidSmiles(text, "it looks like SELFIES and cannot be decoded") from error
 
 
 def has_atom_maps(smiles: str) -> bool:
@@ -179,10 +216,32 @@ def _standardize(mol: Chem.Mol, standardization: Standardization) -> Chem.Mol:
     if standardization.salts == "largest":
         fragments = Chem.GetMolFrags(mol, asMols=True)
         mol = max(fragments, key=lambda fragment: (fragment.GetNumHeavyAtoms(), fragment.GetNumAtoms()))
+    if standardization.standardize != "none":
+        mol = _standard_form(mol, standardization.standardize)
     if not standardization.stereo:
         mol = Chem.Mol(mol)
         Chem.RemoveStereochemistry(mol)
     return Chem.AddHs(mol) if standardization.hydrogens else mol
+
+
+def _standard_form(mol: Chem.Mol, way: str) -> Chem.Mol:
+    """Return a molecule without removable charges, as its canonical tautomer, or as ChEMBL registers it."""
+    if way == "chembl":
+        standardizer = _chembl()
+        parent, _ = standardizer.get_parent_mol(standardizer.standardize_mol(mol))
+        return parent
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    mol = rdMolStandardize.Uncharger().uncharge(mol)
+    return rdMolStandardize.TautomerEnumerator().Canonicalize(mol) if way == "tautomer" else mol
+
+
+def _chembl() -> Any:
+    try:
+        from chembl_structure_pipeline import standardizer
+    except ModuleNotFoundError as error:
+        raise ValueError("standardize=chembl needs pip install chembl_structure_pipeline") from error
+    return standardizer
 
 
 def explain_rejection(text: str, most: int = Standardization.max_atoms) -> str:
@@ -191,12 +250,16 @@ def explain_rejection(text: str, most: int = Standardization.max_atoms) -> str:
         return "it is empty"
     if text[:6] == "InChI=" or "M  END" in text:
         return "RDKit cannot read this InChI" if text[0] == "I" else "RDKit cannot read this mol block"
-    mol = Chem.MolFromSmiles(text, _FAST)
+    # What follows a blank may hold any character, and RDKit's log is no text where it is cut inside of one.
+    word = text.split(None, 1)[0]
+    mol = Chem.MolFromSmiles(word, _FAST)
     if mol is None:
-        return _syntax_error(text) + _hint(text)
+        return _syntax_error(word) + _hint(text)
     if mol.GetNumAtoms() > most:
         return f"it has {mol.GetNumAtoms():,} atoms, more than data.max_atoms={most}"
     problems = Chem.DetectChemistryProblems(mol)
+    if not problems and word != text:
+        return "what follows the SMILES cannot be read: an extension |...| with a mistake in it?"
     return problems[0].Message().strip() if problems else "RDKit cannot sanitize it"
 
 
@@ -208,7 +271,7 @@ def _hint(text: str) -> str:
 
 
 def _syntax_error(text: str) -> str:
-    """Ask RDKit's log for the reason, which it tells nowhere else."""
+    """Ask RDKit's log for the reason, which it tells nowhere else; the text is ASCII."""
     records: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]

@@ -195,8 +195,8 @@ def words_of(cells: Sequence[str], most: int = 20) -> list[str]:
     return [] if any(_CELL.fullmatch(word) or _DATE.fullmatch(word) for word in seen) else seen
 
 
-def is_measured(cells: Sequence[str]) -> bool:
-    """Return whether a column holds numbers that do not just count the rows, or labels."""
+def is_measured(cells: Sequence[str], counts: bool = False) -> bool:
+    """Return whether a column holds numbers or labels; numbers that just count the rows only if ``counts``."""
     filled = [cell for cell in cells if cell.lower() not in MISSING or cell == "-"]
     if not any(cell != "-" for cell in filled):
         return False
@@ -207,4 +207,4 @@ def is_measured(cells: Sequence[str]) -> bool:
         return False
     values = read.values[~np.isnan(read.values)]
     counted = len(values) > 2 and not (values % 1).any() and (np.diff(values) == 1).all()
-    return not counted
+    return counts or not counted

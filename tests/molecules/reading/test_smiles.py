@@ -1,4 +1,5 @@
 import pickle
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -143,3 +144,45 @@ def test_atom_maps_do_not_change_the_molecule(mapped, plain):
 def test_any_text_is_a_molecule_or_has_a_reason(text):
     mols, reasons = parse_valid([text])
     assert len(mols) + len(reasons) == 1
+
+
+@pytest.mark.parametrize("behind", ["\u00a0" * 60 + "x", "\u0085 name", " молекула " * 40, " |水|", " |broken"])
+@pytest.mark.parametrize("start", ["CCO", "C1CC", "C(C"])
+def test_what_follows_a_smiles_may_be_in_any_script(start, behind):
+    text = start + " " + behind
+    try:
+        assert parse(text).GetNumAtoms() == 3
+    except InvalidSmiles as error:
+        assert error.reason and "\n" not in error.reason
+
+
+@pytest.mark.parametrize(
+    ("way", "text", "expected"),
+    [
+        ("neutralize", "CC(=O)[O-]", "CC(=O)O"),
+        ("neutralize", "C[NH3+]", "CN"),
+        ("neutralize", "C[N+](C)(C)C", "C[N+](C)(C)C"),  # nothing to take away
+        ("neutralize", "C[N+](=O)[O-]", "C[N+](=O)[O-]"),
+        ("tautomer", "C=C(O)C", "CC(C)=O"),
+        ("tautomer", "Oc1ccccn1", "O=c1cccc[nH]1"),
+    ],
+)
+def test_charges_and_tautomers_are_brought_to_one_form(way, text, expected):
+    assert canonicalize(text, Standardization(standardize=way)) == canonicalize(expected)
+
+
+def test_an_unknown_form_or_one_whose_package_is_missing_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="use none, neutralize, tautomer or chembl"):
+        Standardization(standardize="best")
+    monkeypatch.setitem(sys.modules, "chembl_structure_pipeline", None)
+    with pytest.raises(ValueError, match="pip install chembl_structure_pipeline"):
+        Standardization(standardize="chembl")
+
+
+def test_selfies_are_recognised_and_smiles_in_brackets_stay_what_they_are():
+    pytest.importorskip("selfies")
+    assert canonicalize("[C][C][O]") == "CCO"
+    assert canonicalize("[C][=C][C][=C][C][=C][Ring1][=Branch1]") == "c1ccccc1"
+    assert canonicalize("[Na+].[Cl-]") == canonicalize("[Cl-].[Na+]")
+    assert parse("[H][H]").GetNumAtoms() >= 1
+    assert parse("[CH3][CH3]").GetNumAtoms() == 2
