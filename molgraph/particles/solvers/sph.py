@@ -60,7 +60,6 @@ class SphSolver:
 
         self.moving = self.scene.species != "obstacle"
         self._allocate(wp)
-        self._fluid = self._constants(wp)
 
     @property
     def dt(self) -> float:
@@ -82,7 +81,7 @@ class SphSolver:
         for _ in range(steps):
             self._step(duration / steps)
         self.steps += steps
-        positions = self._positions.numpy()[:, : self.scene.box.dim].astype(np.float64)
+        positions = self._particles.positions.numpy()[:, : self.scene.box.dim].astype(np.float64)
         if not np.isfinite(positions).all():
             raise FloatingPointError(
                 f"the SPH solver diverged after {self.steps} steps; raise sound_speed or lower courant"
@@ -91,11 +90,11 @@ class SphSolver:
 
     def velocities(self) -> np.ndarray:
         """Return the velocities ``[N, D]`` in m/s."""
-        return self._velocities.numpy()[:, : self.scene.box.dim]
+        return self._particles.velocities.numpy()[:, : self.scene.box.dim]
 
     def pressures(self) -> np.ndarray:
         """Return the pressure ``[N]`` in Pa."""
-        return self._pressures.numpy()
+        return self._particles.pressures.numpy()
 
     def _allocate(self, wp: ModuleType) -> None:
         number, dim, device = len(self.scene.positions), self.scene.box.dim, self.device
@@ -103,15 +102,19 @@ class SphSolver:
         def vectors(values: np.ndarray) -> Any:
             return wp.array(np.pad(values, ((0, 0), (0, 3 - dim))), dtype=wp.vec3, device=device)
 
-        self._positions, self._velocities = vectors(self.scene.positions), vectors(self.scene.velocities)
-        self._shifts, self._pushes, self._accelerations = (
-            wp.zeros(number, dtype=wp.vec3, device=device) for _ in range(3)
-        )
-        self._solid = wp.array((~self.moving).astype(np.int32), dtype=int, device=device)
-        self._densities = wp.array(self._still_densities(), dtype=float, device=device)
-        self._old = wp.clone(self._densities)
-        self._pressures = wp.zeros(number, dtype=float, device=device)
-        self._cells, self._order = (wp.zeros(number, dtype=int, device=device) for _ in range(2))
+        def zeros(size: int, dtype: Any) -> Any:
+            return wp.zeros(size, dtype=dtype, device=device)
+
+        at = self._particles = self._kernels.Particles()
+        at.positions, at.velocities = vectors(self.scene.positions), vectors(self.scene.velocities)
+        at.shifts, at.pushes, at.accelerations = (zeros(number, wp.vec3) for _ in range(3))
+        at.solid = wp.array((~self.moving).astype(np.int32), dtype=int, device=device)
+        at.densities = wp.array(self._still_densities(), dtype=float, device=device)
+        at.old, at.pressures = wp.clone(at.densities), zeros(number, float)
+        at.cells, at.order = zeros(number, int), zeros(number, int)
+        self._fluid = self._constants(wp)
+        cells = int(np.prod(self._fluid.counts))
+        at.starts, at.ends = zeros(cells, int), zeros(cells, int)
 
     def _still_densities(self) -> np.ndarray:
         """Return densities ``[N]`` of fluid at rest: under a free surface each particle carries what is above it."""
@@ -142,36 +145,32 @@ class SphSolver:
         fluid.origin = wp.vec3(*lower, *[0.0] * pad)
         fluid.cell = wp.vec3(*np.maximum(length / counts, support if not wraps.all() else 0.0), *[1e9] * pad)
         fluid.counts = wp.vec3i(*[int(n) for n in counts], *[1] * pad)
-        self._starts, self._ends = (wp.zeros(int(np.prod(counts)), dtype=int, device=self.device) for _ in range(2))
         return fluid
 
     def _step(self, dt: float) -> None:
         import warp as wp
 
-        number, fluid = len(self._positions), self._fluid
-        self._ends.zero_()
-        self._launch("count_cells", [self._positions, self._cells, self._ends, fluid])
-        wp.utils.array_scan(self._ends, self._ends, inclusive=True)
-        wp.copy(self._starts, self._ends)
-        self._launch("fill_cells", [self._cells, self._starts, self._order])
-        cells, state = [self._starts, self._ends, self._order], [self._densities, self._pressures]
+        at = self._particles
+        at.ends.zero_()
+        self._launch("count_cells", self._fluid)
+        wp.utils.array_scan(at.ends, at.ends, inclusive=True)
+        wp.copy(at.starts, at.ends)
+        self._launch("fill_cells")
         if self.config.free_surface:
-            wp.copy(self._old, self._densities)
-            moving = [self._positions, self._velocities, self._solid]
-            self._launch("advected_density", [*moving, *cells, fluid, dt, self._old, *state])
+            wp.copy(at.old, at.densities)
+            self._launch("advected_density", self._fluid, dt)
         else:
-            self._launch("summed_density", [self._positions, *cells, fluid, *state])
+            self._launch("summed_density", self._fluid)
         if not self.moving.all():
-            self._launch("wall_pressure", [self._positions, self._solid, *cells, fluid, *state])
-        motion = [self._positions, self._velocities, self._shifts, self._solid]
-        result = [self._accelerations, self._pushes]
-        self._launch("forces", [*motion, *cells, *state, fluid, *result])
-        wp.launch(self._kernels.advance, number, [*motion, *result, fluid, dt], device=self.device)
+            self._launch("wall_pressure", self._fluid)
+        self._launch("forces", self._fluid)
+        self._launch("advance", self._fluid, dt)
 
-    def _launch(self, name: str, arguments: list[Any]) -> None:
+    def _launch(self, name: str, *arguments: Any) -> None:
         import warp as wp
 
-        wp.launch(getattr(self._kernels, name), len(self._positions), arguments, device=self.device)
+        number = len(self.scene.positions)
+        wp.launch(getattr(self._kernels, name), number, [self._particles, *arguments], device=self.device)
 
 
 def _extent(scene: Scene) -> float:

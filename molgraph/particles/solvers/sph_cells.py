@@ -1,6 +1,6 @@
 """Particles in cells for the SPH kernels: who may be near whom, in open and periodic boxes of two or three dimensions.
 
-positions -> count_cells -> fill_cells -> neighbor_cell
+positions -> count_cells -> fill_cells -> over_neighbors
 """
 
 # Warp reads the annotations of kernels as its types, so this file cannot postpone their evaluation,
@@ -27,6 +27,25 @@ class Fluid:
     origin: wp.vec3
     cell: wp.vec3
     counts: wp.vec3i
+
+
+@wp.struct
+class Particles:
+    """The arrays of all particles, and where the particles of each cell stand in ``order``."""
+
+    positions: wp.array(dtype=wp.vec3)
+    velocities: wp.array(dtype=wp.vec3)
+    shifts: wp.array(dtype=wp.vec3)
+    accelerations: wp.array(dtype=wp.vec3)
+    pushes: wp.array(dtype=wp.vec3)
+    solid: wp.array(dtype=int)
+    old: wp.array(dtype=float)
+    densities: wp.array(dtype=float)
+    pressures: wp.array(dtype=float)
+    cells: wp.array(dtype=int)
+    starts: wp.array(dtype=int)
+    ends: wp.array(dtype=int)
+    order: wp.array(dtype=int)
 
 
 @wp.func
@@ -68,20 +87,43 @@ def neighbor_cell(cell: wp.vec3i, step: int, fluid: Fluid) -> int:
     return result
 
 
+def over_neighbors(of_pair: wp.Function) -> wp.Function:
+    """Return a function that sums ``of_pair`` over the particles in the 27 cells around a particle, itself among them.
+
+    Args:
+        of_pair: takes two running sums, the particles ``p`` and ``q`` and the vector from ``q`` to ``p``; returns the
+            two sums, of which the second may stay as it is.
+    """
+
+    @wp.func
+    def sums(p: int, start: wp.vec3, at: Particles, fluid: Fluid) -> tuple[wp.vec3, wp.vec3]:
+        first = start
+        second = wp.vec3(0.0, 0.0, 0.0)
+        here = at.positions[p]
+        cell = cell_of(here, fluid)
+        for step in range(27):
+            other = neighbor_cell(cell, step, fluid)
+            if other >= 0:
+                for slot in range(at.starts[other], at.ends[other]):
+                    q = at.order[slot]
+                    first, second = of_pair(first, second, p, q, nearest(here - at.positions[q], fluid), at, fluid)
+        return first, second
+
+    return sums
+
+
 @wp.kernel
-def count_cells(
-    positions: wp.array(dtype=wp.vec3), cells: wp.array(dtype=int), ends: wp.array(dtype=int), fluid: Fluid
-) -> None:
+def count_cells(at: Particles, fluid: Fluid) -> None:
     """Write the cell of each particle and count the particles of each cell."""
     p = wp.tid()
-    cell = cell_of(positions[p], fluid)
+    cell = cell_of(at.positions[p], fluid)
     flat = (cell[0] * fluid.counts[1] + cell[1]) * fluid.counts[2] + cell[2]
-    cells[p] = flat
-    wp.atomic_add(ends, flat, 1)
+    at.cells[p] = flat
+    wp.atomic_add(at.ends, flat, 1)
 
 
 @wp.kernel
-def fill_cells(cells: wp.array(dtype=int), free: wp.array(dtype=int), order: wp.array(dtype=int)) -> None:
-    """List the particles of each cell; ``free`` ends as the start of each cell."""
+def fill_cells(at: Particles) -> None:
+    """List the particles of each cell; ``starts``, at first the ends, becomes the start of each cell."""
     p = wp.tid()
-    order[wp.atomic_sub(free, cells[p], 1) - 1] = p
+    at.order[wp.atomic_sub(at.starts, at.cells[p], 1) - 1] = p

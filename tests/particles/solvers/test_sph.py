@@ -88,4 +88,4 @@ def test_tiny_periods_count_no_neighbour_twice():
     r = distance(places[:, None], places[None]).norm(dim=-1).numpy() / 0.1
     shape = sum(w * np.maximum(n - r, 0) ** 5 for w, n in ((1, 3), (-6, 2), (15, 1)))
     expected = shape.sum(1) * _spline_norm(0.1, 2) * 0.1**2
-    np.testing.assert_allclose(solver._densities.numpy(), expected, rtol=1e-3)
+    np.testing.assert_allclose(solver._particles.densities.numpy(), expected, rtol=1e-3)
