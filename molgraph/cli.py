@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if vars(options).get("trust"):
             from molgraph.training.plugins import trust
 
-            trust(options.trust)
+            trust(name for name in options.trust if name)
         outputs = vars(options).get("output") or vars(options).get("out") or []
         for output in outputs if isinstance(outputs, list) else [outputs]:
             Path(output).parent.mkdir(parents=True, exist_ok=True)  # before the work, not after it

@@ -21,6 +21,7 @@ SUBROOMS = {
         "reading": {"tables"},
         "graphs": {"reading"},
         "models": {"reading", "graphs"},
+        "trust": {"reading"},
     },
     "sequences": {
         "text": set(),

@@ -26,10 +26,23 @@ def _add_predict(verbs: Any) -> None:
     parser.add_argument("--smiles-column", default="smiles", help="column with the molecules (default: smiles)")
     parser.add_argument("--delimiter", help="what separates the cells (default: found)")
     parser.add_argument("--workers", type=int, help="processes that read molecules (default: one for each core)")
+    parser.add_argument(
+        "--coverage", type=float, metavar="SHARE", help="add T_low and T_high: an interval, such as 0.9"
+    )
+    parser.add_argument("--domain", action="store_true", help="add whether a molecule is inside of what was learned")
+    parser.add_argument("--nearest", type=int, default=0, metavar="N", help="add the nearest training molecules")
     parser.add_argument("--resume", action="store_true", help="go on behind the rows of OUTPUT.part")
     parser.add_argument("--embedding", action="store_true", help="write the learned fingerprint in place of values")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help="a plug-in of your own folder")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        nargs="?",
+        const="",
+        default=[],
+        metavar="MODULE",
+        help="alone: coverage 0.9, domain and 3 nearest; with a name: a plug-in of your own folder",
+    )
     parser.set_defaults(run_verb=_predict)
 
 
@@ -56,6 +69,9 @@ def _predict(options: argparse.Namespace) -> int:
     from molgraph.molecules.predict import TrainedModel
 
     model = TrainedModel(options.run, options.device)
+    all_of_it = "" in options.trust  # --trust alone
+    coverage = options.coverage or (0.9 if all_of_it and model.state["kind"] == "regression" else None)
+    model.ask(coverage, options.domain or all_of_it, options.nearest or 3 * all_of_it)
     if options.embedding:
         failed = _write_embedding(model, options)
     elif options.smiles and options.output:
@@ -96,14 +112,12 @@ def _print_predictions(model: Any, smiles: list[str]) -> int:
     predictions = model.predict_texts(smiles)
     table = Table()
     table.add_column("SMILES", overflow="fold")
-    titles = [f"{name} [{unit}]" if unit else name for name, unit in zip(model.names, model.units, strict=True)]
-    titles += [change.column for change in model.transforms if change]
-    if model.averages:
-        titles += [f"{name} spread" for name in model.names]
-    if model.reads_tokens:
-        titles.append("unknown tokens")
-    for title in titles if not model.classes else model.columns()[:-1]:
-        table.add_column(escape(title), justify="right")
+    titles = model.columns()[:-1]
+    if not model.classes:
+        named = [f"{name} [{unit}]" if unit else name for name, unit in zip(model.names, model.units, strict=True)]
+        titles[: len(named)] = named
+    for title in (title.removesuffix("_predicted").replace("_spread", " spread") for title in titles):
+        table.add_column(escape(title.replace("unknown_tokens", "unknown tokens")), justify="right", overflow="fold")
     if any(prediction.error for prediction in predictions):
         table.add_column("error", style="red", overflow="fold")
     for prediction in predictions:

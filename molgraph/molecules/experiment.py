@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
@@ -19,11 +20,15 @@ from molgraph.molecules.reading.table import MoleculeTable, read_table
 from molgraph.molecules.report import PropertyReport
 from molgraph.molecules.settings import DataConfig, make_split
 from molgraph.molecules.tasks import check_targets, make_task, mean_prediction, number_of_outputs, statistics
+from molgraph.molecules.trust import Neighbors, Trust
+from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import check_keys, locate
 from molgraph.training.experiment import Experiment
 from molgraph.training.supervised import Regression, Supervised
 from molgraph.training.trainer import Trainer
 
+COVERAGE = 0.9
+"""Of the intervals that the report judges."""
 FORWARD_AND_BACKWARD = 3.5
 """A training step takes so many times a prediction."""
 
@@ -187,7 +192,8 @@ class PropertyExperiment(Experiment):
         """Evaluate on the test part; write results.json, predictions.csv and a plot; print the table."""
         units = [target.unit for target in self.table.targets]
         report = PropertyReport(self.task, units, self.console, self.table.transforms)
-        return report.write(
+        trust, judged = self._trust(report)
+        results = report.write(
             folder,
             parts={"val": self.val, "test": self.test},
             baseline=mean_prediction(self.table, self.split.train),
@@ -199,7 +205,30 @@ class PropertyExperiment(Experiment):
                 "classes": self.table.classes,
             },
             limits=self._limits(),
+            trust=judged,
         )
+        save_checkpoint(folder / "best.pt", load_checkpoint(folder / "best.pt") | {"trust": trust.state()})
+        return results
+
+    def _trust(self, report: PropertyReport) -> tuple[Trust, dict[str, dict[str, float]]]:
+        """Calibrate intervals on the validation part, and judge them on the test part."""
+        smiles = {part: [self.table.smiles[row] for row in getattr(self.split, part)] for part in splits.PARTS}
+        neighbors = Neighbors.of(smiles["train"], self.table.values[self.split.train])
+        if self.table.kind != "regression":
+            nothing = np.zeros((len(smiles["val"]), 0))
+            return Trust.learn(neighbors, smiles["val"], nothing, nothing), {}
+        known = {"val": report.collect(self.val), "test": report.collect(self.test)}
+        (predicted, measured), (said, truth) = [(p.numpy(), t.numpy()) for p, t in known.values()]
+        trust = Trust.learn(neighbors, smiles["val"], predicted, measured)
+        half = trust.intervals(smiles["test"], said, COVERAGE)
+        judged = {}
+        for column, name in enumerate(self.task.names):
+            tested = ~np.isnan(truth[:, column]) & ~np.isnan(half[:, column])
+            if tested.any():
+                inside = np.abs(said - truth)[tested, column] <= half[tested, column]
+                width = 2 * half[tested, column].mean()
+                judged[name] = {"coverage_90": float(inside.mean()), "width_90": float(width)}
+        return trust, judged
 
     def _limits(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return bounds and values of the test part, if any of them is a bound."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from molgraph.molecules.report import measured_cells, prediction_cells, predicti
 from molgraph.molecules.settings import DataConfig
 from molgraph.molecules.tables import Row, open_table, open_writer, written_rows
 from molgraph.molecules.tasks import make_task
+from molgraph.molecules.trust import Trust, Verdict
 from molgraph.training import plugins
 from molgraph.training.checkpoint import load_checkpoint
 from molgraph.training.config import locate
@@ -54,6 +55,8 @@ class Prediction:
     """Standard deviation of each value over the random writings that a sequence model has averaged, else None."""
     unknown: str = ""
     """Tokens of the SMILES that a sequence model has not seen in training, and has read as ``<unk>``."""
+    verdict: Verdict | None = None
+    """How far it can be trusted, where that is asked for."""
 
     def __float__(self) -> float:
         """Return the value of a single target; NaN where there is none."""
@@ -62,6 +65,21 @@ class Prediction:
         if len(self.values) != 1:
             raise TypeError(f"the prediction has {len(self.values)} values; take them from .values")
         return self.values[0]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be said beside the values."""
+
+    coverage: float | None = None
+    """Share of molecules whose truth the interval is to hold; None for no interval."""
+    domain: bool = False
+    """Whether the molecule lies inside of what was learned from."""
+    nearest: int = 0
+    """So many training molecules that are most like it."""
+
+    def __bool__(self) -> bool:
+        return self.coverage is not None or self.domain or self.nearest > 0
 
 
 class TrainedModel:
@@ -105,6 +123,32 @@ class TrainedModel:
         self.averages = self.model.averages
         self.reads_tokens = self.model.reads_tokens
         self.featurizer = self.model.featurizer()
+        self._trust = content.get("trust")
+        self.asked = Asked()
+        self.trust: Trust | None = None
+
+    def ask(self, coverage: float | None = None, domain: bool = False, nearest: int = 0) -> Self:
+        """Say more beside each prediction from now on: an interval, the domain, the nearest training molecules.
+
+        Args:
+            coverage: share of molecules whose truth lies in the interval, between 0 and 1; None for none.
+            domain: say whether the molecule lies inside of what was learned from.
+            nearest: number of training molecules to name.
+
+        Raises:
+            ValueError: a coverage that is no share, or a run without calibration.
+        """
+        if coverage is not None and not 0 < coverage < 1:
+            raise ValueError(f"coverage={coverage} is no share; use for example 0.9")
+        if nearest < 0:
+            raise ValueError(f"nearest={nearest}: give how many molecules to name")
+        if coverage is not None and self.state["kind"] != "regression":
+            raise ValueError("classes have probabilities and no intervals; ask for domain and nearest")
+        self.asked = Asked(coverage, domain, nearest)
+        if self.asked and self._trust is None:
+            raise ValueError("this run was trained before there was calibration; train it again")
+        self.trust = Trust.restore(self._trust) if self.asked and self._trust else None
+        return self
 
     @property
     def measured(self) -> list[str]:
@@ -186,7 +230,8 @@ class TrainedModel:
         )
 
     def _predict_chunk(self, smiles: Sequence[str], encoded: Any, errors: dict[int, str]) -> list[Prediction]:
-        values = enumerate(self._values(encoded))
+        numbers = list(self._values(encoded))
+        values, verdicts = enumerate(numbers), self._verdicts(smiles, numbers, errors)
         unknown = encoded.unknown if self.reads_tokens else {}
         predictions = []
         for row, text in enumerate(smiles):
@@ -197,8 +242,18 @@ class TrainedModel:
                 if not all(map(math.isfinite, value)):
                     predictions.append(Prediction(text, None, "the model's prediction is no number"))
                     continue
-                predictions.append(Prediction(text, value, "", spread, " ".join(unknown.get(number, ()))))
+                words = " ".join(unknown.get(number, ()))
+                predictions.append(Prediction(text, value, "", spread, words, verdicts[number]))
         return predictions
+
+    def _verdicts(self, smiles: Sequence[str], numbers: list[Any], errors: dict[int, str]) -> Sequence[Verdict | None]:
+        """Return what is said of each valid molecule."""
+        if self.trust is None:
+            return [None] * len(numbers)
+        good = [text for row, text in enumerate(smiles) if row not in errors]
+        targets = len(self.trust.targets)
+        predicted = np.array([value[:targets] for value, _ in numbers], dtype=np.float64).reshape(len(numbers), targets)
+        return self.trust.judge(good, predicted, self.asked.coverage or 0.9, self.asked.nearest)
 
     def _values(self, encoded: Any) -> Iterator[tuple[list[float], list[float] | None]]:
         """Predict molecules of similar size together: on a CPU, batches that fit the cache are the fastest."""
@@ -300,12 +355,16 @@ class TrainedModel:
         spreads = [f"{name}_spread" for name in self.names] if self.averages and not self.classes else []
         unknown = ["unknown_tokens"] if self.reads_tokens else []
         back = [f"{change.column}_predicted" for change in self.transforms if change]
-        return [*prediction_columns(self.names, self.classes), *back, *spreads, *unknown, "error"]
+        intervals = [f"{name}_{end}" for name in self.names for end in ("low", "high")] if self.asked.coverage else []
+        words = ["domain"] * self.asked.domain + ["nearest"] * (self.asked.nearest > 0)
+        columns = prediction_columns(self.names, self.classes)
+        return [*columns, *back, *intervals, *words, *spreads, *unknown, "error"]
 
     def number_columns(self) -> list[str]:
         """Return those of :meth:`columns` that hold numbers."""
         labels = {f"{name}_predicted" for name in self.names} if self.classes else set()
-        return [name for name in self.columns() if name not in {"error", "unknown_tokens", *labels}]
+        texts = {"error", "unknown_tokens", "domain", "nearest", *labels}
+        return [name for name in self.columns() if name not in texts]
 
     def cells(self, prediction: Prediction) -> list[str]:
         """Return the cells of one prediction, as :meth:`columns` names them."""
@@ -314,7 +373,32 @@ class TrainedModel:
         spreads = [f"{value:.3g}" for value in prediction.spread or []] if not self.classes else []
         unknown = [prediction.unknown] if self.reads_tokens else []
         back = measured_cells(prediction.values, self.transforms)
-        return [*prediction_cells(prediction.values, self.classes, self.spreads), *back, *spreads, *unknown, ""]
+        cells = prediction_cells(prediction.values, self.classes, self.spreads)
+        return [*cells, *back, *self._verdict_cells(prediction), *spreads, *unknown, ""]
+
+    def _verdict_cells(self, prediction: Prediction) -> list[str]:
+        verdict = prediction.verdict
+        if verdict is None:
+            return []
+        ends = [end for pair in zip(verdict.low, verdict.high, strict=True) for end in pair]
+        cells = []
+        if self.asked.coverage:
+            cells += ["" if math.isnan(end) else prediction_cells([end], [], self.spreads[:1])[0] for end in ends]
+        if self.asked.domain:
+            cells.append(verdict.domain)
+        if self.asked.nearest:
+            cells.append("; ".join(self._neighbor(*near) for near in verdict.nearest))
+        return cells
+
+    def _neighbor(self, smiles: str, similarity: float, values: list[float]) -> str:
+        """Return a training molecule with its similarity and measured values (of classes: their labels)."""
+        told = []
+        for column, value in enumerate(values):
+            if math.isnan(value):
+                told.append("-")
+            else:
+                told.append(self.classes[column][int(value)] if self.classes else f"{value:.4g}")
+        return f"{smiles} ({similarity:.2f}: {', '.join(told)})"
 
 
 def predict_file(

@@ -44,6 +44,7 @@ class PropertyReport:
         rows: tuple[list[str], list[list[str]]],
         extra: dict[str, Any],
         limits: tuple[Tensor, Tensor] | None = None,
+        trust: Metrics | None = None,
     ) -> dict[str, Any]:
         """Evaluate, write all files of the run folder, print the table, and return the content of ``results.json``.
 
@@ -53,12 +54,15 @@ class PropertyReport:
             baseline: what a model that ignores its input says ``[outputs]``.
             rows: header and cells of the test part.
             extra: further entries of ``results.json``.
+            trust: coverage and width of the intervals of each target on the test part.
             limits: which values of the test part are bounds (-1, 0, 1) and all its values ``[M, T]``; None: none is.
         """
         start = time.perf_counter()
-        predicted = {name: self._collect(batches) for name, batches in parts.items()}
+        predicted = {name: self.collect(batches) for name, batches in parts.items()}
         rate = sum(len(pair[1]) for pair in predicted.values()) / (time.perf_counter() - start)
         results: dict[str, Any] = {name: self.task.table(*pair) for name, pair in predicted.items()}
+        for name, numbers in (trust or {}).items():
+            results["test"][name] |= numbers
         constant = baseline.expand(len(predicted["test"][0]), -1)
         results["baseline"] = self.task.table(constant, predicted["test"][1])
         results |= (
@@ -73,6 +77,13 @@ class PropertyReport:
         plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")
         draw(plot, self.task, self.units, *predicted["test"])
         self._print(results, predicted["test"][1])
+        for name, numbers in (trust or {}).items():
+            self.console.print(
+                f"{name}: intervals for 90 % hold {numbers['coverage_90']:.1%} of the test part, "
+                f"{shown(numbers['width_90'])} wide on average (molgraph predict --coverage 0.9)",
+                highlight=False,
+                markup=False,
+            )
         for name, counts in results.get("bounds", {}).items():
             self.console.print(
                 f"{name}: {counts['kept']:,} of {counts['rows']:,} bounds (< or >) are kept; they count in no metric",
@@ -87,7 +98,8 @@ class PropertyReport:
         counts = zip(self.task.names, (bounds != 0).sum(0).tolist(), kept.sum(0).tolist(), strict=True)
         return {name: {"rows": rows, "kept": right} for name, rows, right in counts if rows}
 
-    def _collect(self, batches: Batches) -> tuple[Tensor, Tensor]:
+    def collect(self, batches: Batches) -> tuple[Tensor, Tensor]:
+        """Return predictions ``[M, outputs]`` and exactly measured targets ``[M, T]`` of a part, on the CPU."""
         device = next(iter(self.task.state_dict().values())).device
         self.task.eval()
         with torch.no_grad():
