@@ -1,4 +1,4 @@
-"""Runs that version 0.1 left, one of each kind: they load for ever, and say what they said then."""
+"""Runs that versions 0.1 and 0.2 left, one of each kind: they load for ever, and say what they said then."""
 
 import json
 from pathlib import Path
@@ -84,3 +84,13 @@ def test_a_prediction_that_is_no_number_is_the_reason_of_its_row():
             parameter.mul_(1e30)
     prediction = model.predict("CCO")
     assert prediction.values is None and prediction.error == "the model's prediction is no number"
+
+
+def test_a_calibrated_run_of_version_0_2_says_what_it_said():
+    predictions = molgraph.load(RUNS / "trusted", device="cpu").ask(0.9, True, 2).predict(["CCO", "c1ccccc1", "CCCCCN"])
+    for prediction, known in zip(predictions, expected("trusted"), strict=True):
+        verdict = prediction.verdict
+        assert prediction.values == pytest.approx(known["values"], rel=1e-5)
+        assert (*verdict.low, *verdict.high) == pytest.approx((*known["low"], *known["high"]), rel=1e-5)
+        assert verdict.domain == known["domain"]
+        assert [near[1] for near in verdict.nearest] == pytest.approx([near[1] for near in known["nearest"]])
