@@ -49,6 +49,10 @@ class TranslationTask(LikelihoodTask):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
+    def targets(self, batch: PairBatch) -> Tensor:
+        """See ``LikelihoodTask.targets``."""
+        return batch.target.tokens[:, 1:]
+
     def logits(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """See ``LikelihoodTask.logits``."""
         tokens = batch.target.tokens
