@@ -163,7 +163,7 @@ class LanguageExperiment(Experiment):
         self.decoder = self.build_model(self.model)
         self.task = LanguageTask(self.decoder)
         sizes = f"{len(train[0]):,} texts to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
-        self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
+        self.console.print(f"{self.texts.name}: {sizes}", highlight=False, markup=False)
         return self
 
     def build_model(self, model: dict[str, Any]) -> Decoder:

@@ -114,7 +114,7 @@ class TranslationExperiment(Experiment):
         self.task = self.build_model(self.model)
         self.encoder, self.decoder = self.task.encoder, self.task.decoder
         sizes = f"{len(self.train.targets):,} pairs to learn from, {len(self.val.targets):,} to validate"
-        self.console.print(f"{self.texts.name}, {self.direction.name}: {sizes}", highlight=False)
+        self.console.print(f"{self.texts.name}, {self.direction.name}: {sizes}", highlight=False, markup=False)
         return self
 
     def build_model(self, model: dict[str, Any]) -> TranslationTask:

@@ -130,7 +130,7 @@ class Study(Experiment):
         show(self.console, monitor, rows)
         budget = f"{self.budget.parameters:,} parameters, {self.budget.trials} tuning trials"
         paths = write(folder, monitor, rows, f"{self.data.get('name') or self.data.get('path')}: {budget}")
-        self.console.print("written: " + ", ".join(map(str, paths)), highlight=False, soft_wrap=True)
+        self.console.print("written: " + ", ".join(map(str, paths)), highlight=False, markup=False, soft_wrap=True)
         best = {label: self._best(label).score for label in self.candidates}
         mode = mode_of(json.loads((self.runs[0] / "results.json").read_text()))
         score = min(best.values()) if mode == "min" else max(best.values())

@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 
 import numpy as np
@@ -236,3 +237,16 @@ def test_a_constant_condition_does_not_divide_by_zero():
 def test_another_kind_of_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"best.pt does not exist"):
         Generator.load(tmp_path)
+
+
+def test_brackets_in_a_path_are_printed(runs, tmp_path):
+    folder = tmp_path / "a[bold]b"
+    folder.mkdir()
+    shown = io.StringIO()
+    generate(runs / "language", 4, Choosing(), out=folder / "x[red]y.csv", console=Console(file=shown, width=300))
+    assert f"molecules: {folder / 'x[red]y.csv'}" in shown.getvalue()
+    (folder / "words[dim].smi").write_text("".join(f"{'C' * n}O\n" for n in range(1, 21)))
+    values = config(GRU, 1) | {"data": {"path": str(folder / "words[dim].smi"), "val": 0.2, "test": 0.1}}
+    train(values, folder / "run", Console(file=shown, width=300))
+    assert "words[dim].smi: 1" in shown.getvalue()
+    assert f"run folder: {folder / 'run'}" in shown.getvalue()
