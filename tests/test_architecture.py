@@ -57,7 +57,12 @@ HOMES = {
     "hydra": ("cli.py",),
     "omegaconf": ("cli.py",),
     "wandb": ("training/loggers.py",),
-    "dgl": ("molecules/graphs/convert.py", "particles/geometry/neighbors.py", "nn/graph.py"),
+    "dgl": (
+        "molecules/graphs/convert.py",
+        "molecules/graphs/dgl_files.py",
+        "particles/geometry/neighbors.py",
+        "nn/graph.py",
+    ),
 }
 NAMELESS = {"utils", "util", "common", "core", "helpers", "base", "misc"}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

@@ -33,6 +33,7 @@ class DataConfig:
         max_atoms: a molecule with more atoms is left out.
         batch_size: molecules in a batch.
         workers: processes for reading molecules (null: one for each core).
+        graphs: a file of ``dgl.save_graphs`` with labels, instead of a table.
         reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
     """
 
@@ -57,6 +58,7 @@ class DataConfig:
     batch_size: int = 64
     workers: int | None = None
     reader: str | None = None
+    graphs: str | None = None
 
     def source(self) -> Source:
         """Return where the table lies."""
