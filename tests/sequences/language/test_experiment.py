@@ -250,3 +250,13 @@ def test_brackets_in_a_path_are_printed(runs, tmp_path):
     train(values, folder / "run", Console(file=shown, width=300))
     assert "words[dim].smi: 1" in shown.getvalue()
     assert f"run folder: {folder / 'run'}" in shown.getvalue()
+
+
+def test_all_short_sequences_are_ranked_as_a_wide_beam_ranks_them(runs):
+    generator = Generator.load(runs / "language", "cpu")
+    best = generator.write(3, Choosing(exhaustive=2))
+    scores = [log_prob for _, log_prob in best]
+    assert len({text for text, _ in best}) == 3
+    assert scores == sorted(scores, reverse=True)
+    with pytest.raises(ValueError, match=r"--exhaustive 40: .* can be searched"):
+        generator.write(3, Choosing(exhaustive=40))
