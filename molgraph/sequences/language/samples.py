@@ -67,7 +67,7 @@ def generate(
     generated = Generated.read([text for text, _ in written], workers=None)
     known, reference = generator.known(), generator.reference()
     write_table(out, generated, [log_prob for _, log_prob in written], known)
-    metrics: dict[str, Any] = generation_metrics(generated, known, reference)
+    metrics: dict[str, Any] = generation_metrics(generated, known, reference, workers=None)
     metrics["invalid_reasons"] = invalid_reasons(generated)
     metrics |= _compare(generated, reference, out.with_name(out.stem + "_properties.png"))
     if with_fcd:
@@ -99,7 +99,7 @@ def judge(generator: Generator, count: int, seed: int, console: Console) -> dict
     written = generator.write(count, Choosing(seed=seed), wanted)
     generated = Generated.read([text for text, _ in written], workers=None)
     write_table(generator.folder / "samples.csv", generated, [log_prob for _, log_prob in written], known)
-    metrics: dict[str, Any] = generation_metrics(generated, known, reference)
+    metrics: dict[str, Any] = generation_metrics(generated, known, reference, workers=None)
     metrics["invalid_reasons"] = invalid_reasons(generated)
     metrics |= _compare(generated, reference, generator.folder / "properties.png")
     if wanted is not None and len(wanted) == count:
