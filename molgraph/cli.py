@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare = verbs.add_parser("compare", help="compare finished runs on one split: molgraph compare RUN RUN ...")
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or the folder of a multirun")
     compare.add_argument("-o", "--output", type=Path, help="folder for comparison.md, .csv and .html (default: none)")
+    compare.add_argument("--logger", help="also send table and picture to: wandb, tensorboard (needs -o)")
     compare.set_defaults(run_verb=_compare)
     _add_explain(verbs)
     resume = verbs.add_parser("resume", help="finish an interrupted training")
@@ -104,16 +105,23 @@ def _explain(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from molgraph.training.comparison.page import show, write
+    from molgraph.training.comparison.page import show, to_results, write
     from molgraph.training.comparison.runs import compare, expand
+    from molgraph.training.loggers import make_loggers
 
+    if options.logger and not options.output:
+        raise ValueError("--logger needs -o FOLDER, where the table and the picture lie")
+    loggers = make_loggers({"logger": {"kind": options.logger or "csv"}, "label": "comparison"}, options.output)
     folders = expand(options.runs)
     monitor, rows = compare(folders)
     console = Console()
     show(console, monitor, rows)
     if options.output:
         paths = write(options.output, monitor, rows, f"Comparison of {len(folders)} runs")
-        console.print("written: " + ", ".join(map(str, paths)), highlight=False, soft_wrap=True)
+        console.print("written: " + ", ".join(map(str, paths)), highlight=False, markup=False, soft_wrap=True)
+        for logger in loggers:
+            logger.report({"monitor": monitor, "models": to_results(rows)}, options.output)
+            logger.close()
 
 
 def _resume(options: argparse.Namespace) -> None:

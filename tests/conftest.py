@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,3 +43,24 @@ def real_data():
 def seed():
     """Start each test with the same random numbers."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def particles(tmp_path_factory):
+    """A folder of particles that fall and slow down in a box: two trajectories a part."""
+    from molgraph.particles.data.trajectory import Metadata, Trajectory, write_set
+    from molgraph.particles.geometry.space import Box
+
+    path = tmp_path_factory.mktemp("particles") / "set"
+
+    def trajectory(seed):
+        generator = np.random.default_rng(seed)
+        start, velocity = generator.uniform(0.2, 0.8, (20, 2)), generator.normal(0, 0.3, (20, 2))
+        time = np.arange(20)[:, None, None] * 0.01
+        positions = start + velocity * 0.2 * (1 - np.exp(-5 * time)) + np.array([0, -0.5]) * time**2
+        return Trajectory(positions.astype(np.float32), np.full(20, 5, dtype=np.int32), np.array([0, -1.0]))
+
+    metadata = Metadata(Box((0, -0.5), (1, 1.5)), 0.01, 0.25, (0.0, -1.0), {"water": 5})
+    parts = {s: [trajectory(10 * n + i) for i in range(2)] for n, s in enumerate(("train", "valid", "test"))}
+    write_set(path, parts, metadata)
+    return path

@@ -58,7 +58,12 @@ HOMES = {
     "hydra": ("cli.py", "api.py"),
     "omegaconf": ("cli.py", "api.py"),
     "wandb": ("training/loggers.py",),
-    "dgl": ("molecules/graphs/convert.py", "particles/geometry/neighbors.py", "nn/graph.py"),
+    "dgl": (
+        "molecules/graphs/convert.py",
+        "molecules/graphs/dgl_files.py",
+        "particles/geometry/neighbors.py",
+        "nn/graph.py",
+    ),
 }
 NAMELESS = {"utils", "util", "common", "core", "helpers", "base", "misc"}
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -215,3 +220,30 @@ def test_functions_fit_on_a_screen_and_nothing_is_asserted_or_swallowed():
             elif isinstance(node, ast.ExceptHandler) and node.type is None:
                 problems.append(f"{file}:{node.lineno} has a bare except")
     assert problems == []
+
+
+def rich_markup(call):
+    """Return the f-strings with words from outside that a call of ``console.print`` would read as markup."""
+    off = any(word.arg == "markup" for word in call.keywords)
+    for text in () if off else (node for one in call.args for node in ast.walk(one) if isinstance(node, ast.JoinedStr)):
+        for value in (node for node in text.values if isinstance(node, ast.FormattedValue)):
+            said = ast.unparse(value.value)
+            if not (value.format_spec or said.startswith(("escape(", "len(", "describe_device("))):
+                yield said
+
+
+NUMBERS_AND_OUR_WORDS = {
+    "counts", "judged", "where", "precision", "self.table.kind", "self.config.split", "self.split_hash[:12]",
+    "data_set.name", "path.name", "first.row", "doubled", "self.config.epochs", "self.progress.epoch + 1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_what_a_user_has_named_is_printed_as_it_is(file):
+    calls = [
+        node
+        for node in ast.walk(ast.parse((ROOT / file).read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "print"
+    ]
+    eaten = {said for call in calls for said in rich_markup(call)} - NUMBERS_AND_OUR_WORDS
+    assert not eaten, "brackets in these vanish: give markup=False, or rich.markup.escape"

@@ -11,8 +11,10 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
+from molgraph.molecules.graphs.dataset import Encoded, PropertyBatches, check_molecules
+from molgraph.molecules.graphs.dgl_files import read_graphs
 from molgraph.molecules.models.baselines import Baseline
+from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.molecules.plan import expected_time, plan_lines
 from molgraph.molecules.reading import splits
 from molgraph.molecules.reading.duplicates import merge
@@ -76,12 +78,19 @@ class PropertyExperiment(Experiment):
         self.model = self.build_model(self.model_config)
         names = [target.name for target in self.table.targets]
         self.task = self.make_task(names)
-        encoded = self.model.encode(self.table.smiles, self.config.workers, self.console)
+        encoded = self._encode()
         size = self.config.batch_size
         batches = partial(PropertyBatches, encoded, self.table.values, bounds=self.table.bounds)
         self.train = batches(self.split.train, size, self.seed, shuffle=True)
         self.val, self.test = batches(self.split.val, 2 * size), batches(self.split.test, 2 * size)
         return self
+
+    def _encode(self) -> Encoded:
+        if not self.config.graphs:
+            return self.model.encode(self.table.smiles, self.config.workers, self.console)
+        if not isinstance(self.model, GraphPredictor):
+            raise ValueError("data.graphs holds graphs and no SMILES; use a model of graphs, such as model=gcn")
+        return self.model.encode_graphs(self.graphs)
 
     def build_model(self, model: dict[str, Any]) -> Any:
         """Return the untrained predictor that a configuration node describes, for the prepared table."""
@@ -95,6 +104,11 @@ class PropertyExperiment(Experiment):
         return make_task(self.model, names, self.table.kind, self.statistics)
 
     def _read(self, folder: Path) -> tuple[MoleculeTable, list[str]]:
+        if self.config.graphs:
+            if self.config.split == "scaffold":
+                raise ValueError("data.graphs holds no scaffolds; use data.split=column (the label part), random")
+            table, self.graphs = read_graphs(Path(self.config.graphs), self.config.targets, self.config.kind)
+            return table, table.smiles
         # The rows that a published set is known to have wrong do not stop it: they are skipped, and said.
         on_error = "skip" if self.config.name else self.config.on_error
         table = locate(self.config.reader)() if self.config.reader else read_table(self.config.source())
@@ -192,7 +206,7 @@ class PropertyExperiment(Experiment):
         """Evaluate on the test part; write results.json, predictions.csv and a plot; print the table."""
         units = [target.unit for target in self.table.targets]
         report = PropertyReport(self.task, units, self.console, self.table.transforms)
-        trust, judged = self._trust(report)
+        trust, judged = (None, {}) if self.config.graphs else self._trust(report)
         results = report.write(
             folder,
             parts={"val": self.val, "test": self.test},
@@ -207,7 +221,8 @@ class PropertyExperiment(Experiment):
             limits=self._limits(),
             trust=judged,
         )
-        save_checkpoint(folder / "best.pt", load_checkpoint(folder / "best.pt") | {"trust": trust.state()})
+        if trust:
+            save_checkpoint(folder / "best.pt", load_checkpoint(folder / "best.pt") | {"trust": trust.state()})
         return results
 
     def _trust(self, report: PropertyReport) -> tuple[Trust, dict[str, dict[str, float]]]:

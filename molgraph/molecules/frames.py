@@ -25,7 +25,7 @@ def predict_any(model: Model, molecules: Any, as_frame: bool) -> Any:
         texts, frame = _file(model, Path(molecules))
         predictions = model.predict_texts(texts)
         return _beside(model, _frame(*frame), predictions) if as_frame else predictions
-    if isinstance(molecules, str | Chem.Mol):
+    if isinstance(molecules, str | Chem.Mol) or is_graph(molecules):
         predictions = _predict(model, [molecules])
         return _table(model, predictions) if as_frame else predictions[0]
     if not isinstance(molecules, Iterable):
@@ -42,6 +42,11 @@ def is_frame(value: Any) -> bool:
 def is_series(value: Any) -> bool:
     """Return whether a value is a pandas Series, without importing pandas."""
     return type(value).__module__.startswith("pandas") and not hasattr(value, "columns") and hasattr(value, "index")
+
+
+def is_graph(value: Any) -> bool:
+    """Return whether a value is a ``DGLGraph``, without importing DGL."""
+    return hasattr(value, "ndata") and hasattr(value, "num_nodes")
 
 
 def is_file(text: str) -> bool:
@@ -84,7 +89,7 @@ def smiles_column(model: Model, frame: Any) -> str:
 
 
 def _predict(model: Model, molecules: Iterable[Any]) -> list[Any]:
-    return model.predict_texts([text_of_molecule(molecule) for molecule in molecules])
+    return model.predict_texts([m if is_graph(m) else text_of_molecule(m) for m in molecules])
 
 
 def _file(model: Model, path: Path) -> tuple[list[str], tuple[list[str], list[list[str]]]]:

@@ -40,6 +40,7 @@ class DataConfig:
         standardize: ``none``, ``neutralize``, ``tautomer`` or ``chembl``.
         batch_size: molecules in a batch.
         workers: processes for reading molecules (null: one for each core).
+        graphs: a file of ``dgl.save_graphs`` with labels, instead of a table.
         reader: dotted name of a plug-in's function that returns a ``MoleculeTable``, instead of a file.
     """
 
@@ -71,6 +72,7 @@ class DataConfig:
     batch_size: int = 64
     workers: int | None = None
     reader: str | None = None
+    graphs: str | None = None
 
     def source(self) -> Source:
         """Return where the table lies."""

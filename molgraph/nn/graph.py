@@ -4,7 +4,11 @@
 on CPU and GPU, because DGL's wheels on PyPI have no CUDA.
 """
 
+import functools
+import inspect
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -146,7 +150,6 @@ def import_dgl() -> Any:
     DGL 2.1.0, the only one on PyPI for Python 3.12, does not import beside a current PyTorch because of its sub-package
     ``dgl.graphbolt``, a data loader of which nothing is used here; an empty stand-in takes its place.
     """
-    import sys
     import types
 
     os.environ.setdefault("DGLBACKEND", "pytorch")
@@ -157,36 +160,89 @@ def import_dgl() -> Any:
     return dgl
 
 
-def from_dgl(graph: "dgl.DGLGraph") -> GraphBatch:
+def edge_order(graph: "dgl.DGLGraph") -> Tensor:
+    """Return the edges of a ``DGLGraph`` in the order of a :class:`GraphBatch`, by destination and source ``[E]``."""
+    src, dst = (ends.long() for ends in graph.edges())
+    return torch.argsort(dst * graph.num_nodes() + src)
+
+
+def from_dgl(graph: "dgl.DGLGraph", featured: bool = True) -> GraphBatch:
     """Turn a (batched) ``DGLGraph`` with ``features`` on nodes and edges into a :class:`GraphBatch`.
 
     Args:
         graph: any edge order; every edge needs its reverse, once.
+        featured: False for the structure alone, which is all that a layer needs that is given its rows.
 
     Raises:
         ValueError: ``features`` are missing, or an edge has no reverse.
     """
-    for name, data in (("node", graph.ndata), ("edge", graph.edata)):
+    for name, data in (("node", graph.ndata), ("edge", graph.edata)) if featured else ():
         if "features" not in data:
             raise ValueError(f"the DGLGraph has no {name} data 'features'; make it with molgraph.smiles_to_graph")
     src, dst = (ends.long() for ends in graph.edges())
     nodes = graph.num_nodes()
-    order = torch.argsort(dst * nodes + src)
+    order = edge_order(graph)
     src, dst = src[order], dst[order]
     reverse = torch.argsort(src * nodes + dst)
     if not (torch.equal(src[reverse], dst) and torch.equal(dst[reverse], src)):
         raise ValueError("each edge of the DGLGraph needs its reverse exactly once; see dgl.to_bidirected")
     counts = graph.batch_num_nodes().long()
+    none = torch.zeros(0, device=src.device)
     return GraphBatch(
         src=src,
         dst=dst,
         reverse=reverse,
         offsets=offsets_of(torch.bincount(dst, minlength=nodes)),
-        node_features=Features(graph.ndata["features"].float()),
-        edge_features=Features(graph.edata["features"].float()[order]),
+        node_features=Features(graph.ndata["features"].float() if featured else none.new_zeros(nodes, 0)),
+        edge_features=Features(graph.edata["features"].float()[order] if featured else none.new_zeros(len(src), 0)),
         node_graph=torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts),
         graph_offsets=offsets_of(counts),
     )
+
+
+def is_dgl(value: Any) -> bool:
+    """Return whether a value is a ``DGLGraph``; DGL is not imported to find out."""
+    return "dgl" in sys.modules and isinstance(value, getattr(sys.modules["dgl"], "DGLGraph", ()))
+
+
+EDGE_ROWS = ("edges", "messages")
+"""Arguments of layers that hold a row for each edge: they come in the order of the ``DGLGraph``'s edges."""
+
+
+def takes_dgl(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method with an argument ``graph`` take a (batched) ``DGLGraph``, or a list of them, for a ``GraphBatch``.
+
+    A method that is given ``nodes`` needs no ``features`` in it. Rows of edges are those of the ``DGLGraph``'s edges.
+    """
+    names = list(inspect.signature(function).parameters)[1:]
+    place, featured = names.index("graph"), "nodes" not in names
+    rows = [number for number, name in enumerate(names) if name in EDGE_ROWS]
+
+    @functools.wraps(function)
+    def accepting(self: Any, *given: Any, **named: Any) -> Any:
+        graph = given[place] if place < len(given) else named.get("graph")
+        if isinstance(graph, Edges):
+            return function(self, *given, **named)
+        if isinstance(graph, list | tuple) and graph and all(map(is_dgl, graph)):
+            graph = import_dgl().batch(list(graph))
+        if not is_dgl(graph):
+            raise TypeError(f"a graph has to be a GraphBatch or a DGLGraph, not {type(graph).__name__}")
+        values = [named[name] if name in named else given[number] for number, name in enumerate(names)]
+        values[place] = from_dgl(graph, featured)
+        for number in rows:
+            values[number] = None if values[number] is None else values[number][edge_order(graph)]
+        return function(self, *values)
+
+    return accepting
+
+
+class GraphModule(torch.nn.Module):
+    """A module whose ``forward`` reads a graph: a ``DGLGraph`` gives the same numbers as its ``GraphBatch``."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "graph" in inspect.signature(cls.forward).parameters:
+            cls.forward = takes_dgl(cls.forward)
 
 
 def to_dgl(batch: GraphBatch) -> "dgl.DGLGraph":

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from molgraph.nn.edges import edge_softmax, edge_sum, gather_destination, gather_source, weighted_neighbor_sum
-from molgraph.nn.graph import GraphBatch
+from molgraph.nn.graph import GraphBatch, GraphModule
 
 
-class GATConv(nn.Module):
+class GATConv(GraphModule):
     """Graph attention (Veličković et al., ICLR 2018, eq. 1-6).
 
     ``αᵢⱼ = softmaxⱼ leakyrelu(aₛ·W hⱼ + a_d·W hᵢ)``, ``h'ᵢ = Σⱼ αᵢⱼ W hⱼ``.
@@ -57,7 +57,7 @@ class GATConv(nn.Module):
         return mixed.flatten(1) + self.bias
 
 
-class GATv2Conv(nn.Module):
+class GATv2Conv(GraphModule):
     """Dynamic graph attention (Brody et al., ICLR 2022, eq. 7).
 
     ``αᵢⱼ = softmaxⱼ a·leakyrelu(Wₛ hⱼ + W_d hᵢ)``, ``h'ᵢ = Σⱼ αᵢⱼ Wₛ hⱼ``.
@@ -100,7 +100,7 @@ class GATv2Conv(nn.Module):
         return mixed.flatten(1)
 
 
-class AttentiveContext(nn.Module):
+class AttentiveContext(GraphModule):
     """A step of Attentive FP (Xiong et al., J. Med. Chem. 2020, eq. 1-4): attend to neighbours, then a GRU update.
 
     ``αᵢⱼ = softmaxⱼ leakyrelu(w·[hᵢ, mⱼᵢ])``, ``cᵢ = elu(Σⱼ αᵢⱼ W mⱼᵢ)``, ``h'ᵢ = relu(GRU(cᵢ, hᵢ))``.

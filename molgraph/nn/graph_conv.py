@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from molgraph.nn.edges import edge_sum, gather_source, neighbor_sum
-from molgraph.nn.graph import GraphBatch
+from molgraph.nn.graph import GraphBatch, GraphModule
 
 
-class GraphConv(nn.Module):
+class GraphConv(GraphModule):
     """Graph convolution (Kipf & Welling, ICLR 2017, eq. 2).
 
     ``h'ᵢ = Σⱼ (dᵢ dⱼ)^-½ W hⱼ + b`` over the neighbours ``j`` of ``i`` and ``i`` itself, the self loop of the
@@ -35,7 +35,7 @@ class GraphConv(nn.Module):
         return (neighbor_sum(messages, graph) + messages) * scale + self.bias
 
 
-class GINEConv(nn.Module):
+class GINEConv(GraphModule):
     """Graph isomorphism layer with edge features (Hu et al., ICLR 2020).
 
     ``h'ᵢ = f((1 + ε) hᵢ + Σⱼ relu(hⱼ + eⱼᵢ))`` over the neighbours ``j`` of ``i``.

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from molgraph.nn.graph import GraphBatch
+from molgraph.nn.graph import GraphBatch, GraphModule
 from molgraph.nn.segments import segment_mean, segment_softmax, segment_sum
 
 
-class SumReadout(nn.Module):
+class SumReadout(GraphModule):
     """Add the nodes of each graph: for properties that grow with the molecule."""
 
     def __init__(self, width: int) -> None:
@@ -28,7 +28,7 @@ class MeanReadout(SumReadout):
         return segment_mean(nodes, graph.node_graph, graph.graph_offsets)
 
 
-class WeighingReadout(nn.Module, ABC):
+class WeighingReadout(GraphModule, ABC):
     """A readout that can say how much it has looked at each node."""
 
     @abstractmethod

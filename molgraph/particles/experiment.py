@@ -157,6 +157,7 @@ class SimulationExperiment(Experiment):
             f"({neighbors:.1f} neighbours at the start) · history {self.space.history} · noise {self.noise():.3g} "
             f"per frame ({self.space.noise:g} of the velocity spread)",
             highlight=False,
+            markup=False,
         )
         return radius
 

@@ -17,6 +17,7 @@ def add_generate(subparsers: Any) -> None:
     parser.add_argument("--top-k", type=int, default=0, help="keep the k most probable tokens (default: all)")
     parser.add_argument("--top-p", type=float, default=1.0, help="keep the tokens that together reach p (default: all)")
     parser.add_argument("--beam", type=int, default=0, help="the most probable molecules of a beam, instead of samples")
+    parser.add_argument("--exhaustive", type=int, default=0, metavar="TOKENS", help="the best of all that are so short")
     parser.add_argument("--start", default="", help="what each SMILES begins with")
     parser.add_argument(
         "--want", nargs="+", default=[], metavar="NAME=VALUE", help="asked-for properties: logp=2.5 qed=0.8"
@@ -42,6 +43,7 @@ def _generate(arguments: argparse.Namespace) -> None:
         arguments.start,
         arguments.seed,
         arguments.batch_size,
+        arguments.exhaustive,
     )
     generate(arguments.run, arguments.count, choosing, wanted_values(arguments.want), arguments.output, arguments.fcd)
 
@@ -54,6 +56,12 @@ def add_translate(subparsers: Any) -> None:
     parser.add_argument("run", type=Path, help="run folder of task=translate")
     parser.add_argument("sources", nargs="*", help="texts to translate, for example 'CCO.CC(=O)O'")
     parser.add_argument("--beam", type=int, default=5, help="candidates for each source; 1 is greedy (default 5)")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="so many random candidates, not a beam")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of --sample; below 1 is more cautious")
+    parser.add_argument("--top-k", type=int, default=0, help="of --sample: the k most probable tokens (default: all)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="of --sample: the tokens that together reach p")
+    parser.add_argument("--seed", type=int, default=0, help="of --sample")
+    parser.add_argument("--exhaustive", type=int, default=0, metavar="TOKENS", help="the best of all that are so short")
     parser.add_argument("-i", "--input", type=Path, help="CSV file with the column of the sources, or one text a line")
     parser.add_argument("--column", help="column of the sources (default: as the direction of the run calls it)")
     parser.add_argument("-o", "--output", type=Path, help="CSV file to write: the columns of the input, and candidates")
@@ -63,8 +71,15 @@ def add_translate(subparsers: Any) -> None:
 
 def _translate(arguments: argparse.Namespace) -> None:
     from molgraph.sequences.translation.candidates import SourceTable, read_sources, translate
-    from molgraph.sequences.translation.translator import Translator
+    from molgraph.sequences.translation.translator import Exhaustive, Sampled, Search, Translator
 
+    search: Search = arguments.beam
+    if arguments.exhaustive:
+        search = Exhaustive(arguments.exhaustive, arguments.beam)
+    elif arguments.sample:
+        search = Sampled(arguments.sample, arguments.temperature, arguments.top_k, arguments.top_p, arguments.seed)
+    elif (arguments.temperature, arguments.top_k, arguments.top_p) != (1.0, 0, 1.0):
+        raise ValueError("--temperature, --top-k and --top-p are of random candidates; add --sample N")
     if bool(arguments.sources) == (arguments.input is not None):
         raise ValueError("give texts to translate, or a file with -i, not both and not neither")
     if arguments.input and arguments.output and arguments.output.resolve() == arguments.input.resolve():
@@ -73,7 +88,7 @@ def _translate(arguments: argparse.Namespace) -> None:
     if arguments.input:
         direction = translator.direction
         table = read_sources(arguments.input, arguments.column or direction.source, direction.reads_smiles)
-    translate(translator, table, arguments.beam, arguments.output, arguments.picture)
+    translate(translator, table, search, arguments.output, arguments.picture)
 
 
 def wanted_values(texts: list[str]) -> dict[str, float]:

@@ -22,7 +22,8 @@ from molgraph.training.config import TrainerConfig
 from molgraph.training.hardware.allocator import Growth, keep_memory
 from molgraph.training.hardware.distributed import World, shard
 from molgraph.training.hardware.precision import choose_device, choose_precision, describe_device, set_precision
-from molgraph.training.hardware.step import build_passes
+from molgraph.training.hardware.prefetch import ahead
+from molgraph.training.hardware.step import build_passes, check_batch
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
 from molgraph.training.optim import build_optimizer, learning_rate
 from molgraph.training.task import Batches, Resident, Task
@@ -128,7 +129,7 @@ class Trainer:
         config: how long and how precisely.
         folder: run folder for checkpoints and metrics.
         run_config: the whole resolved configuration, stored in each checkpoint.
-        loggers: further receivers of the metrics, beside ``metrics.csv``.
+        loggers: further receivers of the metrics, beside ``metrics.csv``; whoever made them closes them.
         console: where progress is shown.
         world: the processes that share each batch.
     """
@@ -151,6 +152,8 @@ class Trainer:
             state: plain values that rebuild the model beside the configuration, stored in the checkpoints.
         """
         train = shard(train, self.world)
+        if self.config.step == "captured":
+            check_batch(self.config, next(iter(train.epoch(0)), None))
         self._prepare(task, len(train), state or {})
         train, val = on_device(train, self.setup.device), on_device(val, self.setup.device)
         bar = ProgressLine(self.console, self.setup.steps, self.progress.step)
@@ -160,8 +163,6 @@ class Trainer:
                 self._finish_epoch(val, bar)
         finally:
             bar.close()
-            for logger in self.loggers:
-                logger.close()
         if self.world.leads:
             task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
 
@@ -187,7 +188,6 @@ class Trainer:
         loggers: list[Logger] = [CSVLogger(self.folder / "metrics.csv", 0), *self.loggers]
         for logger in loggers:
             logger.log({"epoch": 1, "step": 0} | {f"val_{name}": value for name, value in metrics.items()})
-            logger.close()
 
     def _prepare(self, task: Task, batches: int, state: dict[str, Any]) -> None:
         """Choose device and precision, make the optimizer, and go on from ``last.pt`` where there is one."""
@@ -212,7 +212,9 @@ class Trainer:
             self._restore(setup)
         self.world.begin(task)
         if self.world.leads:
-            self.loggers.insert(0, CSVLogger(self.folder / "metrics.csv", self.progress.epoch))
+            self.loggers = [CSVLogger(self.folder / "metrics.csv", self.progress.epoch), *self.loggers]
+        for logger in self.loggers:
+            logger.begin(self.progress.step)
         parameters = sum(p.numel() for p in task.parameters())
         self.console.print(
             f"[bold]{describe_device(device)}[/], {precision} · {parameters:,} parameters · "
@@ -225,7 +227,7 @@ class Trainer:
         progress, start = self.progress, time.perf_counter()
         self.setup.task.train()
         losses: list[Tensor] = []
-        for index, batch in enumerate(train.epoch(progress.epoch)):
+        for index, batch in enumerate(ahead(train.epoch(progress.epoch), self.setup.device)):
             if index < progress.batch:
                 continue
             if progress.step >= self.setup.steps:
@@ -382,7 +384,7 @@ def evaluate(task: Task, batches: Batches, device: torch.device) -> dict[str, fl
     """Return the task's metrics over ``batches`` in evaluation mode; the random state is left as it was."""
 
     def moved() -> Iterator[Any]:
-        for batch in batches.epoch(0):
+        for batch in ahead(batches.epoch(0), device):
             yield batch.to(device)
 
     was_training = task.training

@@ -8,6 +8,9 @@ import torch
 
 from molgraph.nn import graph as graph_module
 from molgraph.nn.graph import from_dgl, import_dgl, offsets_of, to_dgl
+from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
+from molgraph.nn.graph_conv import GINEConv, GraphConv
+from molgraph.nn.readout import READOUTS, readout
 from tests.nn.graphs import EDGES, make_graph
 
 
@@ -101,3 +104,32 @@ def test_the_example_in_the_guide_of_the_layers_runs():
     names = {}
     exec(guide.split("```python\n")[1].split("```")[0], names)
     assert names["rows"].shape == (4, 16)
+
+
+def shuffled_dgl(graph):
+    """The same structure without features, its edges in another order; and that order."""
+    order = torch.randperm(graph.num_edges)
+    made = import_dgl().graph((graph.src[order], graph.dst[order]), num_nodes=graph.num_nodes)
+    made.set_batch_num_nodes(graph.graph_offsets.diff())
+    made.set_batch_num_edges(graph.offsets[graph.graph_offsets].diff())
+    return made, order
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [GraphConv(6, 4), GATConv(6, 4, 2), GATv2Conv(6, 4, 2), *(readout(kind, 6) for kind in READOUTS)],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_layer_takes_a_dgl_graph_for_a_batch(layer):
+    graph = make_graph("molecules")
+    nodes, (given, _) = torch.randn(graph.num_nodes, 6), shuffled_dgl(graph)
+    torch.testing.assert_close(layer(nodes, given), layer(nodes, graph), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(layer(nodes, graph=given), layer(nodes, graph), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [GINEConv(torch.nn.Linear(6, 4)), AttentiveContext(6)], ids=["GINEConv", "context"])
+def test_rows_of_edges_are_those_of_the_dgl_graph(layer):
+    graph = make_graph("molecules")
+    nodes, edges, (given, order) = torch.randn(graph.num_nodes, 6), torch.randn(graph.num_edges, 6), shuffled_dgl(graph)
+    wanted = layer(nodes, edges, graph)
+    torch.testing.assert_close(layer(nodes, edges[order], given), wanted, atol=1e-6, rtol=1e-6)

@@ -1,9 +1,11 @@
 import json
+import sys
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
-from molgraph.training.loggers import CSVLogger, ProgressLine, WandbLogger
+from molgraph.training.loggers import CSVLogger, LoggerConfig, ProgressLine, WandbLogger, make_loggers
 
 
 def test_metrics_are_lines_and_those_after_the_checkpoint_go(tmp_path):
@@ -20,7 +22,7 @@ def test_wandb_works_offline_and_a_resumed_run_keeps_its_name(tmp_path):
     pytest.importorskip("wandb")
     names = []
     for step in (1, 2):
-        logger = WandbLogger("tests", tmp_path, {"seed": 0})
+        logger = WandbLogger(LoggerConfig("wandb", "tests"), tmp_path, {"seed": 0})
         logger.log({"epoch": step, "step": step, "val_rmse": 0.5})
         names.append(logger.run.id)
         logger.close()
@@ -66,3 +68,36 @@ def test_a_terminal_shows_a_bar(tmp_path):
 def test_rows_are_plain_numbers(tmp_path):
     CSVLogger(tmp_path / "m.csv", 0).log({"epoch": 1, "step": 1, "x": float("nan")})
     assert json.dumps((tmp_path / "m.csv").read_text())
+
+
+def test_a_logger_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"logger\.kind='mlflow' is unknown; use csv, wandb, tensorboard"):
+        make_loggers({"logger": {"kind": "mlflow"}}, tmp_path)
+    with pytest.raises(ValueError, match="its keys are kind, project, name, group, tags"):
+        make_loggers({"logger": {"kind": "wandb", "grup": "a"}}, tmp_path)
+    assert make_loggers({}, tmp_path) == []
+
+
+def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'molgraph\[tensorboard\]'"):
+        make_loggers({"logger": {"kind": "tensorboard"}}, tmp_path)
+
+
+def test_tensorboard_gets_rows_results_and_pictures_and_hides_what_is_done_again(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    Image.new("RGB", (4, 3)).save(tmp_path / "parity.png")
+    for start, steps in ((0, (1, 2, 3)), (2, (3, 4))):  # the second goes on behind a checkpoint of step 2
+        (logger,) = make_loggers({"logger": {"kind": "tensorboard"}, "seed": 0}, tmp_path)
+        logger.begin(start)
+        for step in steps:
+            logger.log({"epoch": step, "step": step, "val_rmse": start + 1 / step})
+        logger.report({"monitor": "rmse", "test": {"y": {"rmse": 0.25}}}, tmp_path)
+        logger.close()
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    shown = events.Scalars("val_rmse")
+    assert [event.step for event in shown] == [1, 2, 3, 4]
+    assert [event.value for event in shown] == pytest.approx([1.0, 0.5, 2 + 1 / 3, 2.25])
+    assert events.Scalars("test/y/rmse")[-1].value == 0.25
+    assert events.Images("parity.png")[0].encoded_image_string == (tmp_path / "parity.png").read_bytes()

@@ -245,23 +245,22 @@ def test_bfloat16_trains(tmp_path):
     assert errors[-1] < errors[0]
 
 
-def test_every_logger_gets_each_row_and_is_closed_also_after_an_error(tmp_path):
+def test_every_logger_is_begun_where_the_run_starts_and_gets_each_row(tmp_path):
     class Recorder:
         def __init__(self):
-            self.rows, self.closed = [], 0
+            self.rows, self.begun = [], []
+
+        def begin(self, step):
+            self.begun.append(step)
 
         def log(self, row):
             self.rows.append(row)
 
-        def close(self):
-            self.closed += 1
-
-    good, cut = Recorder(), Recorder()
-    fit(tmp_path / "good", loggers=[good])
-    assert [row["epoch"] for row in good.rows] == [1, 2, 3, 4]
-    with pytest.raises(Interrupted):
-        fit(tmp_path / "cut", interrupt(make_task(), 12), [cut])
-    assert (good.closed, cut.closed) == (1, 1)
+    first, second = Recorder(), Recorder()
+    fit(tmp_path / "run", epochs=2, loggers=[first])
+    fit(tmp_path / "run", loggers=[second])
+    assert [row["epoch"] for row in (*first.rows, *second.rows)] == [1, 2, 3, 4]
+    assert (first.begun, second.begun) == ([0], [first.rows[-1]["step"]])
 
 
 def test_evaluation_leaves_the_random_state_alone():

@@ -9,6 +9,7 @@ from molgraph.molecules.models.attribution import (
     gradient_times_input,
 )
 from molgraph.molecules.models.encoders import build_encoder
+from molgraph.molecules.models.medchem import judge_molecules
 from molgraph.molecules.models.predictor import Predictor
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "build_encoder",
     "evaluating",
     "gradient_times_input",
+    "judge_molecules",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from molgraph.molecules.graphs.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.nn.edges import edge_sum, gather_source, line_graph_sum
-from molgraph.nn.graph import Features, GraphBatch
+from molgraph.nn.graph import Features, GraphBatch, GraphModule
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
 from molgraph.nn.graph_conv import GINEConv, GraphConv
 from molgraph.nn.mlp import FeatureLinear, mlp
@@ -15,7 +15,7 @@ from molgraph.nn.mlp import normalization as build_normalization
 from molgraph.training.config import instantiate
 
 
-class GraphEncoder(nn.Module):
+class GraphEncoder(GraphModule):
     """Atoms that learn from their neighbourhood.
 
     Args:

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from molgraph.molecules.graphs.convert import featurize, featurize_valid, has_stereo_marks
 from molgraph.molecules.graphs.dataset import Encoded, GraphSet, molecule_graphs
+from molgraph.molecules.graphs.dgl_files import FeatureGraphs, check_features
 from molgraph.molecules.graphs.resident import ResidentGraphs
 from molgraph.molecules.models.attribution import Explanation, explain_graph
 from molgraph.molecules.models.encoders import build_encoder
 from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.smiles import Standardization, parse_valid
-from molgraph.nn.graph import GraphBatch
+from molgraph.nn.graph import GraphBatch, from_dgl, is_dgl, takes_dgl
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import readout as build_readout
 from molgraph.training.config import check_keys
@@ -57,14 +58,32 @@ class GraphFeaturizer:
     descriptors: bool
     """Whether the model wants descriptors."""
 
-    def __call__(self, smiles: Sequence[str]) -> tuple[EncodedGraphs, dict[int, str]]:
-        """Return the valid molecules in order, and for each bad row its reason."""
+    def __call__(self, smiles: Sequence[str]) -> tuple[EncodedGraphs | FeatureGraphs, dict[int, str]]:
+        """Return the valid molecules in order, and for each bad row its reason; ``DGLGraph`` may stand for SMILES."""
+        if any(map(is_dgl, smiles)):
+            return self._of_dgl(smiles)
         if not self.descriptors:
             graphs, errors = featurize_valid(smiles, self.standardization)
             return EncodedGraphs(graphs), errors
         mols, errors = parse_valid(smiles, self.standardization)
         graphs = featurize(mols, [has_stereo_marks(text) for row, text in enumerate(smiles) if row not in errors])
         return EncodedGraphs(graphs, fingerprint_chunk(mols)), errors
+
+    def _of_dgl(self, graphs: Sequence[Any]) -> tuple[FeatureGraphs, dict[int, str]]:
+        if self.descriptors:
+            raise ValueError("this model wants descriptors of molecules, which a DGLGraph does not have; give SMILES")
+        good, errors = [], dict[int, str]()
+        for row, graph in enumerate(graphs):
+            try:
+                if not is_dgl(graph):
+                    raise ValueError("give SMILES or DGLGraphs, not both in one list")
+                check_features(graph, "the DGLGraph")
+                from_dgl(graph)
+            except ValueError as error:
+                errors[row] = str(error)
+            else:
+                good.append(graph.cpu())
+        return FeatureGraphs.of(good) if good else FeatureGraphs(featurize([])), errors
 
 
 class GraphPredictor(Predictor):
@@ -121,6 +140,16 @@ class GraphPredictor(Predictor):
         """Return a model whose weights are about to be loaded."""
         return cls(outputs, **options)
 
+    def encode_graphs(self, graphs: Sequence[Any]) -> Encoded:
+        """Return a data set of ``DGLGraph`` as the model reads it.
+
+        Raises:
+            ValueError: the model wants descriptors, which a graph does not have.
+        """
+        if self.uses_descriptors:
+            raise ValueError("data.graphs holds no molecules to compute descriptors of; use model.descriptors=none")
+        return FeatureGraphs.of(graphs)
+
     def encode(self, smiles: Sequence[str], workers: int | None = None, console: Console | None = None) -> Encoded:
         """Return a data set of valid SMILES as the model reads it, featurized once and cached."""
         graphs = molecule_graphs(smiles, self.standardization, workers, console)
@@ -136,6 +165,7 @@ class GraphPredictor(Predictor):
         """Return what the model looked at; see :func:`~molgraph.molecules.models.attribution.explain_graph`."""
         return explain_graph(self, smiles, way, output)
 
+    @takes_dgl
     def fingerprint(self, graph: GraphBatch) -> Tensor:
         """Return the learned fingerprint of each molecule, what the head sees ``[B, F]``."""
         learned = self.readout(self.encoder(graph), graph)

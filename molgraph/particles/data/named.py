@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from molgraph.particles.data.checks import check_trajectory
@@ -100,7 +101,7 @@ def print_names(console: Console) -> None:
     """Print the named sets with the first line of their files."""
     table = Table("set", "what it is")
     for name, path in set_files().items():
-        table.add_row(name, path.read_text().splitlines()[0].lstrip("# "))
+        table.add_row(name, escape(path.read_text().splitlines()[0].lstrip("# ")))
     console.print(table)
 
 
@@ -111,10 +112,11 @@ def print_set(made: ParticleSet, console: Console) -> None:
     metadata = made.metadata
     train = made.trajectories("train")
     moving = [t.positions[:, ~np.isin(t.species, metadata.kinematic)] for t in train]
-    console.print(f"{made.folder}", highlight=False, soft_wrap=True)
+    console.print(str(made.folder), highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{len(train)} training trajectories, {sum(map(len, train))} frames, "
         f"up to {max(t.positions.shape[1] for t in train)} particles, types {metadata.species or 'as in the files'}",
         highlight=False,
+        markup=False,
     )
-    console.print(f"suggested: {suggest(moving, metadata.box)}", highlight=False)
+    console.print(f"suggested: {suggest(moving, metadata.box)}", highlight=False, markup=False)

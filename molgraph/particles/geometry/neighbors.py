@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from molgraph.nn.edges import Edges
+from molgraph.nn.graph import import_dgl
 from molgraph.particles.geometry.cells import cell_pairs
 from molgraph.particles.geometry.space import Box
 from molgraph.particles.geometry.trees import position_tree
@@ -156,11 +157,6 @@ def _within(edges: Edges, positions: Tensor, radius: float, box: Box) -> Edges:
 
 def to_dgl(edges: Edges, positions: Tensor) -> "dgl.DGLGraph":
     """Return the edges as a ``DGLGraph`` with positions in ``ndata["positions"]``, for whoever works with DGL."""
-    import os
-
-    os.environ.setdefault("DGLBACKEND", "pytorch")
-    import dgl
-
-    graph = dgl.graph((edges.src.cpu(), edges.dst.cpu()), num_nodes=edges.num_nodes)
+    graph = import_dgl().graph((edges.src.cpu(), edges.dst.cpu()), num_nodes=edges.num_nodes)
     graph.ndata["positions"] = positions.detach().cpu()
     return graph

@@ -70,6 +70,10 @@ class SimulationTask(Task):
         self.noise = noise
         self.through_time = through_time
 
+    def terms(self, batch: Window) -> Tensor:
+        """Return the number of moving particles."""
+        return (~batch.state.kinematic).sum().float()
+
     def loss(self, batch: Window) -> Tensor:
         """Return the mean over moving particles of the Huber error in normalized accelerations, summed over axes."""
         if batch.future.shape[1] > 1 and self.through_time:

@@ -118,6 +118,7 @@ class TrainingWindows:
         unroll_from: epoch from which ``unrolls`` counts; before it no window is unrolled.
         emphasis: share of windows that are drawn in proportion to the acceleration beyond gravity in them; the rest is
             drawn evenly. Impacts last a few frames, and decide what follows.
+        part: this process and the number of processes that share each batch.
     """
 
     frames: Frames
@@ -128,6 +129,20 @@ class TrainingWindows:
     unrolls: tuple[float, ...] = (1.0,)
     unroll_from: int = 0
     emphasis: float = 0.0
+    part: tuple[int, int] = (0, 1)
+
+    def shard(self, rank: int, size: int) -> "TrainingWindows":
+        """Return the same batches of which process ``rank`` of ``size`` reads its share.
+
+        Raises:
+            ValueError: fewer windows in a batch than processes.
+        """
+        if self.batch_size < size:
+            raise ValueError(
+                f"task.windows.batch_size={self.batch_size} cannot be shared out among {size} processes; "
+                "take a larger batch or fewer processes"
+            )
+        return replace(self, part=(rank, size))
 
     def __len__(self) -> int:
         return self.steps_per_epoch
@@ -136,11 +151,14 @@ class TrainingWindows:
         """Yield the batches of an epoch."""
         generator = np.random.default_rng((self.seed, number))
         shares = np.array(self.unrolls if number >= self.unroll_from else (1.0,))
+        rank, size = self.part
         lotteries = {k: self._lottery(k) for k, share in enumerate(shares, 1) if share}
         for _ in range(self.steps_per_epoch):
             steps = 1 + int(generator.choice(len(shares), p=shares / shares.sum()))
             places = [lotteries[steps].draw(generator) for _ in range(self.batch_size)]
-            yield stack_windows([self._window(*place, steps, generator) for place in places])
+            # All are drawn, also those of other processes, so that the next batch is drawn alike everywhere.
+            windows = [self._window(*place, steps, generator) for place in places]
+            yield stack_windows(windows[rank::size])
 
     def _window(self, trajectory: int, start: int, steps: int, generator: np.random.Generator) -> Window:
         window = self.frames.window(trajectory, start, steps)

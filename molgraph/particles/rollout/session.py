@@ -80,9 +80,9 @@ class RolloutSession:
                 self._draw(path, frames)
         self._report(frames, seconds, state)
         for path in paths:
-            self.console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+            self.console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
         if stopped:
-            self.console.print(f"[red]{stopped}[/]", highlight=False)
+            self.console.print(str(stopped), style="red", highlight=False, markup=False)
         return stopped is None
 
     def _roll(self, steps: int, writers: list[FrameWriter]) -> tuple[np.ndarray, RolloutStopped | None, float]:
@@ -145,7 +145,7 @@ class RolloutSession:
             drawn = None if truth is None or shared < 2 else self._from_start(truth)[:, moving]
             plot_rollout(folder / "rollout.png", box, self._from_start(frames)[:, moving], drawn)
         for name, value in values.items():
-            self.console.print(f"{name:22s} {value:.4g}", highlight=False)
+            self.console.print(f"{name:22s} {value:.4g}", highlight=False, markup=False)
         if len(frames) > 1 and self.start.source is not None:
             values["solver_ms_per_frame"] = self.start.source.milliseconds(str(choose_device(self.arguments.device)))
             self.console.print(speed(values["ms_per_step"], values["solver_ms_per_frame"]), highlight=False)

@@ -144,6 +144,29 @@ def _collect(results: list[list[Hypothesis]], waiting: Tensor, beams: Beams, don
         results[row] = sorted(found, key=lambda hypothesis: -hypothesis.score)
 
 
+MOST = 100_000
+"""Sequences that an exhaustive search looks at; more would take hours."""
+
+
+def check_exhaustive(tokens: int, limit: int) -> None:
+    """Refuse an exhaustive search that would not end.
+
+    Args:
+        tokens: V, the size of the vocabulary.
+        limit: tokens at most, ``<eos>`` included.
+
+    Raises:
+        ValueError: more than ``MOST`` sequences.
+    """
+    letters = tokens - 4
+    count = sum(letters ** (length - 1) for length in range(1, limit + 1)) + letters**limit
+    if limit < 1 or count > MOST:
+        raise ValueError(
+            f"--exhaustive {limit}: {letters} tokens make {count:,} sequences and {MOST:,} can be searched; "
+            "take fewer tokens, or --beam, which finds the most probable ones as well"
+        )
+
+
 @torch.no_grad()
 def exhaustive(
     decoder: Decoder,

@@ -23,10 +23,20 @@ class LikelihoodTask(Task):
     def logits(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return logits of each next token [B, T, V] and the tokens that come next [B, T]."""
 
+    @abstractmethod
+    def targets(self, batch: Any) -> Tensor:
+        """Return the tokens that come next [B, T]."""
+
+    def terms(self, batch: Any) -> Tensor:
+        """Return the number of real tokens to foretell."""
+        return (self.targets(batch) != PAD).sum().float()
+
     def loss(self, batch: Any) -> Tensor:
-        """Return nats per token of a batch."""
+        """Return nats per token of a batch; 0 for a batch of nothing but padding."""
         logits, targets = self.logits(batch)
-        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=PAD)
+        flat = targets.flatten()
+        nats = functional.cross_entropy(logits.flatten(0, 1).float(), flat, ignore_index=PAD, reduction="sum")
+        return nats / (flat != PAD).sum().clamp(min=1)
 
 
 def token_sums(logits: Tensor, targets: Tensor) -> np.ndarray:

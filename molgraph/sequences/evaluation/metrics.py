@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from molgraph.molecules.models import judge_molecules
 from molgraph.molecules.reading import (
     InvalidSmiles,
     canonical_mixture,
@@ -64,7 +65,7 @@ def _key(text: str) -> int:
 
 
 def generation_metrics(
-    generated: Generated, known: np.ndarray | None = None, reference: Sequence[str] = ()
+    generated: Generated, known: np.ndarray | None = None, reference: Sequence[str] = (), workers: int | None = 0
 ) -> dict[str, float]:
     """Return the metrics of MOSES (Polykovskiy et al. 2020), over the first valid molecules where it says so.
 
@@ -72,13 +73,15 @@ def generation_metrics(
         generated: at least one text.
         known: keys of the training molecules, for novelty.
         reference: held-out molecules, canonical, for similarities.
+        workers: processes for the filters; None takes all cores, 0 this one.
 
     Returns:
         ``valid`` (of all), ``unique@1000`` and ``unique@10000`` (of that many valid ones; with fewer, the name says
         of how many, as ``unique@1115``),
         ``novelty`` (of the unique valid ones), ``internal_diversity`` (1 - mean Tanimoto), ``scaffold_similarity``,
         ``fragment_similarity`` (cosines of counts), ``nearest_similarity`` (Tanimoto to the nearest of the reference),
-        ``n_valid`` and ``n_compared``.
+        ``passes_filters`` (share of those without what MOSES left out), ``sa_score`` (mean synthetic accessibility, 1
+        is easy and 10 hard), ``n_valid`` and ``n_compared``.
     """
     valid = generated.valid
     result = {"n": float(len(generated.smiles)), "n_valid": float(len(valid))}
@@ -92,6 +95,8 @@ def generation_metrics(
         result["novelty"] = float(1 - is_known(unique, known).mean())
     some = valid[:LARGEST_COMPARISON]
     result["n_compared"] = float(len(some))
+    passes, hardness = judge_molecules(some, workers).mean(axis=0).tolist()
+    result |= {"passes_filters": passes, "sa_score": hardness}
     fingerprints = morgan_fingerprints(some)
     result["internal_diversity"] = 1 - float(tanimoto(fingerprints, fingerprints).mean())
     if reference:

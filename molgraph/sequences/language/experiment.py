@@ -7,7 +7,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from molgraph.sequences.layers.architecture import decoder_shape, make_decoder
 from molgraph.sequences.layers.decoder import Decoder
 from molgraph.sequences.text.batch import TokenBatch
 from molgraph.sequences.text.corpora import open_texts
-from molgraph.sequences.text.dataset import Corpus, bucket, number_of_batches
+from molgraph.sequences.text.dataset import Corpus, bucket, number_of_batches, share
 from molgraph.sequences.text.intake import LeftOut, fits, in_chunks, too_long
 from molgraph.sequences.text.tokenizer import Vocabulary
 from molgraph.training.experiment import Experiment
@@ -60,6 +60,10 @@ class LanguageTask(LikelihoodTask):
         super().__init__()
         self.decoder = decoder
 
+    def targets(self, batch: LanguageBatch) -> Tensor:
+        """See ``LikelihoodTask.targets``."""
+        return batch.sequences.tokens[:, 1:]
+
     def logits(self, batch: LanguageBatch) -> tuple[Tensor, Tensor]:
         """See ``LikelihoodTask.logits``."""
         tokens = batch.sequences.tokens
@@ -88,15 +92,23 @@ class LanguageBatches:
     """Of the order."""
     shuffle: bool = True
     """Whether the order changes with the epoch; False for evaluation."""
+    part: tuple[int, int] = (0, 1)
+    """This process and the number of processes that share each batch."""
+
+    def shard(self, rank: int, size: int) -> "LanguageBatches":
+        """Return the same batches of which process ``rank`` of ``size`` reads its share."""
+        return replace(self, part=(rank, size))
 
     def __len__(self) -> int:
         return number_of_batches(len(self.corpus), self.batch_size)
 
     def epoch(self, number: int) -> Iterator[LanguageBatch]:
         """Yield the batches of an epoch."""
-        for rows in bucket(self.corpus.sizes, self.batch_size, self.seed, number if self.shuffle else None):
+        for whole in bucket(self.corpus.sizes, self.batch_size, self.seed, number if self.shuffle else None):
+            rows, counts = share(whole, self.part)
             condition = None if self.conditions is None else torch.from_numpy(self.conditions[rows]).float()
-            yield LanguageBatch(self.corpus.batch(rows), condition)
+            sequences = self.corpus.batch(rows)
+            yield LanguageBatch(sequences if counts else sequences.blank(), condition)
 
 
 class LanguageExperiment(Experiment):
@@ -151,7 +163,7 @@ class LanguageExperiment(Experiment):
         self.decoder = self.build_model(self.model)
         self.task = LanguageTask(self.decoder)
         sizes = f"{len(train[0]):,} texts to learn from, {len(val[0]):,} to validate, {len(self.vocabulary)} tokens"
-        self.console.print(f"{self.texts.name}: {sizes}", highlight=False)
+        self.console.print(f"{self.texts.name}: {sizes}", highlight=False, markup=False)
         return self
 
     def build_model(self, model: dict[str, Any]) -> Decoder:

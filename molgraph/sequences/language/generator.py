@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from molgraph.sequences.decoding.decode import Hypothesis, decode, in_batches
+from molgraph.sequences.decoding.decode import Hypothesis, check_exhaustive, decode, exhaustive, in_batches
 from molgraph.sequences.decoding.strategies import Beam, Sampling
 from molgraph.sequences.layers.architecture import make_decoder, make_shape
 from molgraph.sequences.layers.decoder import Decoder
@@ -63,6 +63,8 @@ class Choosing:
     """Of the samples."""
     batch_size: int = 512
     """Molecules at a time; halved when memory runs out."""
+    exhaustive: int = 0
+    """Take the most probable of all sequences of so many tokens at most, ``<eos>`` included, instead of samples."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ class Generator:
         prompt = self._prompt(choosing.start)
         device = next(self.decoder.parameters()).device
         condition = self._condition(wanted, count)
+        if choosing.exhaustive:
+            found = self._all(choosing, condition)[:count]
+            return [(self.vocabulary.decode(h.tokens), h.log_prob) for h in found]
         rows, width = (1, choosing.beam) if choosing.beam else (count, 1)
         sampling = Sampling(choosing.temperature, choosing.top_k, choosing.top_p, choosing.seed, device)
         strategy = Beam(width) if choosing.beam else sampling
@@ -132,6 +137,13 @@ class Generator:
 
         hypotheses = [h for row in in_batches(run, rows, choosing.batch_size) for h in row][:count]
         return [(self.vocabulary.decode([*prompt, *h.tokens]), h.log_prob) for h in hypotheses]
+
+    def _all(self, choosing: Choosing, condition: torch.Tensor | None) -> list[Hypothesis]:
+        if choosing.start or choosing.beam:
+            raise ValueError("--exhaustive goes through all sequences; give it without --start and --beam")
+        check_exhaustive(len(self.vocabulary), choosing.exhaustive)
+        asked = None if condition is None else condition[:1].to(next(self.decoder.parameters()).device)
+        return exhaustive(self.decoder, choosing.exhaustive, condition=asked)
 
     def _prompt(self, start: str) -> list[int]:
         prompt = self.vocabulary.encode(start)

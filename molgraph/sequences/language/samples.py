@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from molgraph.molecules.reading import PROPERTIES, UNITS, draw_grid, properties
@@ -61,12 +62,12 @@ def generate(
     if generator.conditions or asked:
         wanted, notes = generator.wanted(asked or {})
         for note in notes:
-            console.print(note, highlight=False)
+            console.print(note, highlight=False, markup=False)
     written = generator.write(count, choosing, wanted)
     generated = Generated.read([text for text, _ in written], workers=None)
     known, reference = generator.known(), generator.reference()
     write_table(out, generated, [log_prob for _, log_prob in written], known)
-    metrics: dict[str, Any] = generation_metrics(generated, known, reference)
+    metrics: dict[str, Any] = generation_metrics(generated, known, reference, workers=None)
     metrics["invalid_reasons"] = invalid_reasons(generated)
     metrics |= _compare(generated, reference, out.with_name(out.stem + "_properties.png"))
     if with_fcd:
@@ -77,7 +78,7 @@ def generate(
         draw_grid(generated.valid[:25], out.with_suffix(".png"))
     out.with_suffix(".json").write_text(json.dumps(metrics, indent=2) + "\n")
     show(metrics, console)
-    console.print(f"molecules: [bold]{out}[/]", highlight=False, soft_wrap=True)
+    console.print(f"molecules: [bold]{escape(str(out))}[/]", highlight=False, soft_wrap=True)
     return metrics
 
 
@@ -98,7 +99,7 @@ def judge(generator: Generator, count: int, seed: int, console: Console) -> dict
     written = generator.write(count, Choosing(seed=seed), wanted)
     generated = Generated.read([text for text, _ in written], workers=None)
     write_table(generator.folder / "samples.csv", generated, [log_prob for _, log_prob in written], known)
-    metrics: dict[str, Any] = generation_metrics(generated, known, reference)
+    metrics: dict[str, Any] = generation_metrics(generated, known, reference, workers=None)
     metrics["invalid_reasons"] = invalid_reasons(generated)
     metrics |= _compare(generated, reference, generator.folder / "properties.png")
     if wanted is not None and len(wanted) == count:
@@ -178,7 +179,7 @@ def show(metrics: dict[str, Any], console: Console) -> None:
             )
     for name, score in metrics.get("asked", {}).items():
         for key, value in score.items():
-            table.add_row(f"{name} {key}", f"{value:.0f}" if key == "n" else f"{value:.3f}")
+            table.add_row(escape(f"{name} {key}"), f"{value:.0f}" if key == "n" else f"{value:.3f}")
     for reason, count in list(metrics.get("invalid_reasons", {}).items())[:5]:
-        table.add_row(f"invalid: {reason}", str(count))
+        table.add_row(escape(f"invalid: {reason}"), str(count))
     console.print(table)

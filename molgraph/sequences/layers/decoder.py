@@ -116,6 +116,9 @@ class RecurrentDecoder(Decoder):
     all steps run in one kernel. With it, each step also sees a weighted mean of the source states and hands what it saw
     to the next one: Luong et al. 2015, eq. 5 and section 3.3, with their dot score or with Bahdanau's additive one.
 
+    ``bahdanau`` is the decoder of Bahdanau et al. 2015 (eq. 4-6): the state before a step asks, the context goes into
+    the cell beside the token, ``s = f(s', y', c)``, and the next token is told from ``tanh(W [c, s, y'])``.
+
     Args:
         shape: cell, width, layers, dropout and attention.
         tokens: V, the size of the vocabulary.
@@ -127,14 +130,17 @@ class RecurrentDecoder(Decoder):
         super().__init__()
         self.embedding = nn.Embedding(tokens, shape.width, padding_idx=PAD)
         has_attention = memory > 0 and shape.attention != "none"
-        sizes = [shape.width * (1 + has_attention), *[shape.width] * (shape.layers - 1)]
+        self.asks_before = has_attention and shape.attention == "bahdanau"
+        beside = memory if self.asks_before else shape.width * has_attention
+        sizes = [shape.width + beside, *[shape.width] * (shape.layers - 1)]
         self.cells = nn.ModuleList(make_cell(shape.cell, size, shape.width) for size in sizes)
         self.condition = Conditioning(condition, shape.width)
         self.dropout = nn.Dropout(shape.dropout)
         self.out = nn.Linear(shape.width, tokens)
         self.parts = [cell.parts for cell in self.cells if isinstance(cell, Cell)]
         self.score = make_score(shape.attention, shape.width, memory) if memory else None
-        self.combine = nn.Linear(memory + shape.width, shape.width) if self.score is not None else None
+        seen = memory + shape.width * (1 + self.asks_before)
+        self.combine = nn.Linear(seen, shape.width) if self.score is not None else None
         self.summary = nn.Linear(memory, shape.width) if memory and self.score is None else None
         self.first = nn.Linear(memory, shape.width * sum(self.parts)) if memory else None
 
@@ -169,7 +175,8 @@ class RecurrentDecoder(Decoder):
         extra = self.out.weight.new_zeros(rows, width) if extra is None else extra
         parts = iter(flat.split(width, dim=1))
         layers = tuple(tuple(next(parts) for _ in range(count)) for count in self.parts)
-        return RecurrentState(layers, extra, memory, keys, None if keys is None else extra.new_zeros(rows, width))
+        feeds = keys is not None and not self.asks_before
+        return RecurrentState(layers, extra, memory, keys, extra.new_zeros(rows, width) if feeds else None)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, RecurrentState]:
         """See ``Decoder.step``."""
@@ -196,27 +203,45 @@ class RecurrentDecoder(Decoder):
 
     def _step(self, x: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState, Tensor]:
         """Return the vector of one token [B, D] to the output [B, D], the new state and the attention [B, S]."""
+        if self.asks_before:
+            return self._step_of_bahdanau(x, state)
         x, layers = x if state.fed is None else torch.cat([x, state.fed], dim=-1), []
         for cell, before in zip(self.cells, state.layers, strict=True):
             layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
             x = layers[-1][0]
         weights = x.new_zeros(len(x), 0)
-        if state.memory is not None and self.score is not None and self.combine is not None:
-            scores = self.score(x.unsqueeze(1), state.keys).squeeze(1).float()
-            weights = scores.masked_fill(~state.memory.mask, -torch.inf).softmax(-1).to(x.dtype)
-            context = (weights.unsqueeze(1) @ state.memory.states).squeeze(1)
+        if state.memory is not None and self.combine is not None:
+            context, weights = self._look(x, state, state.memory)
             x = torch.tanh(self.combine(torch.cat([context, x], dim=-1)))
         return x, replace(state, layers=tuple(layers), fed=None if state.fed is None else x), weights
 
+    def _look(self, query: Tensor, state: RecurrentState, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return what a query [B, D] finds in the memory [B, M], and its weights [B, S]."""
+        scores = self.score(query.unsqueeze(1), state.keys).squeeze(1).float()  # type: ignore[misc]
+        weights = scores.masked_fill(~memory.mask, -torch.inf).softmax(-1).to(query.dtype)
+        return (weights.unsqueeze(1) @ memory.states).squeeze(1), weights
+
+    def _step_of_bahdanau(self, token: Tensor, state: RecurrentState) -> tuple[Tensor, RecurrentState, Tensor]:
+        """As ``_step``, with the context of the state before."""
+        if state.memory is None or self.combine is None:
+            raise ValueError("attention=bahdanau needs a source; a language model has none")
+        context, weights = self._look(state.layers[-1][0], state, state.memory)
+        x, layers = torch.cat([token, context], dim=-1), []
+        for cell, before in zip(self.cells, state.layers, strict=True):
+            layers.append(cell.step(cell.project(self.dropout(x)), before))  # type: ignore[operator]
+            x = layers[-1][0]
+        x = torch.tanh(self.combine(torch.cat([context, x, token], dim=-1)))
+        return x, replace(state, layers=tuple(layers)), weights
+
 
 def make_score(name: str, query: int, memory: int) -> AdditiveScore | DotScore | None:
-    """Return the score of that name: ``none``, ``additive`` or ``dot``.
+    """Return the score of that name: ``none``, ``additive``, ``dot`` or ``bahdanau``.
 
     Raises:
         ValueError: if there is none of that name.
     """
-    if name not in ("none", "additive", "dot"):
-        raise ValueError(f"unknown attention {name!r}; a recurrent decoder has none, additive or dot")
+    if name not in ("none", "additive", "dot", "bahdanau"):
+        raise ValueError(f"unknown attention {name!r}; a recurrent decoder has none, additive, dot or bahdanau")
     if name == "none":
         return None
-    return AdditiveScore(query, memory) if name == "additive" else DotScore(query, memory)
+    return DotScore(query, memory) if name == "dot" else AdditiveScore(query, memory)

@@ -155,6 +155,9 @@ class BigBirdAttention(nn.Module):
     The blocks are gathered, not masked, so that the work is linear in N. The far blocks come from a golden-ratio
     sequence over the row's own length instead of a random generator: spread out, repeatable, unchanged by padding.
 
+    Up to three blocks (96 positions with blocks of 32, more than most SMILES have) every block sees every other: that
+    is full attention, at a higher price.
+
     Args:
         width: D.
         heads: attention heads.

@@ -18,7 +18,7 @@ class RecurrentShape:
     """The sizes of a recurrent encoder or decoder."""
 
     cell: str = "gru"
-    """``rnn``, ``lstm``, ``lstm_peephole``, ``lstm_coupled`` or ``gru``."""
+    """``rnn``, ``lstm``, ``lstm_peephole``, ``lstm_coupled``, ``gru`` or ``gru_reset_first``."""
     width: int = 128
     """Size of the embedding and of the state of one direction."""
     layers: int = 2
@@ -28,7 +28,7 @@ class RecurrentShape:
     both_ways: bool = True
     """Encoder only: read from both ends."""
     attention: str = "dot"
-    """Decoder only: ``none``, ``additive`` or ``dot``."""
+    """Decoder only: ``none``, ``additive``, ``dot`` or ``bahdanau`` (additive, asked by the state before)."""
 
 
 class RecurrentStack(nn.Module):

@@ -18,6 +18,7 @@ from molgraph.sequences.layers.efficient_attention import (
 )
 from molgraph.sequences.text.batch import Memory, TokenBatch, masked_mean
 from molgraph.sequences.text.tokenizer import PAD
+from molgraph.training.config import require
 
 LONGEST = 512
 """Tokens that a model reads at most, unless it is told otherwise."""
@@ -43,6 +44,10 @@ class TransformerShape:
     """Layer norm before each part (``pre``, Xiong et al. 2020) or after it (``post``, Vaswani)."""
     attention: str = "full"
     """``full``; an encoder may use ``set_transformer``, ``linformer``, ``bigbird`` or ``perceiver``."""
+    rank: int = 32
+    """What stands for all positions: points of ``set_transformer``, rows of ``linformer``, latents of ``perceiver``."""
+    block: int = 32
+    """Positions of a block of ``bigbird``, which is full attention up to three blocks."""
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -52,6 +57,8 @@ class TransformerShape:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}")
+        require(self.rank >= 1, "model.shape.rank", self.rank, "at least 1")
+        require(self.block >= 1, "model.shape.block", self.block, "at least 1")
         if self.positions == "rotary" and self.attention != "full":
             raise ValueError(f"rotary positions need attention=full, not {self.attention}; use sinusoid or learned")
 
@@ -182,11 +189,11 @@ class TransformerEncoder(nn.Module):
 def self_attention(shape: TransformerShape, longest: int = LONGEST) -> nn.Module:
     """Return the attention that a shape asks for, a module of (x [B, T, D], mask=[B, T])."""
     if shape.attention == "set_transformer":
-        return InducedSetAttention(shape.width, shape.heads)
+        return InducedSetAttention(shape.width, shape.heads, shape.rank)
     if shape.attention == "linformer":
-        return LinformerAttention(shape.width, shape.heads, longest)
+        return LinformerAttention(shape.width, shape.heads, longest, shape.rank)
     if shape.attention == "bigbird":
-        return BigBirdAttention(shape.width, shape.heads)
+        return BigBirdAttention(shape.width, shape.heads, shape.block)
     if shape.attention == "perceiver":
-        return PerceiverAttention(shape.width, shape.heads)
+        return PerceiverAttention(shape.width, shape.heads, shape.rank)
     return MultiHeadAttention(shape.width, shape.heads, rotary=shape.positions == "rotary")

@@ -28,6 +28,12 @@ class TokenBatch:
         """True at real tokens [B, T]."""
         return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
 
+    def blank(self) -> "TokenBatch":
+        """Return the same batch with nothing to learn from: every token but the first is padding."""
+        tokens = self.tokens.clone()
+        tokens[:, 1:] = PAD
+        return TokenBatch(tokens, self.lengths)
+
     def to(self, device: torch.device | str) -> "TokenBatch":
         """Return the same batch on another device."""
         return TokenBatch(self.tokens.to(device, non_blocking=True), self.lengths.to(device, non_blocking=True))

@@ -116,6 +116,24 @@ def bucket(sizes: np.ndarray, batch_size: int, seed: int = 0, epoch: int | None 
         yield batches[number]
 
 
+def share(rows: np.ndarray, part: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """Return the rows of a batch that a process reads, and whether they count.
+
+    A batch may have fewer rows than there are processes: one that is left without reads the first row, which does not
+    count, so that all processes take the same steps.
+
+    Args:
+        rows: of the whole batch.
+        part: this process and the number of processes.
+
+    >>> share(np.array([4, 7, 9]), (1, 2)), share(np.array([4]), (1, 2))
+    ((array([7]), True), (array([4]), False))
+    """
+    rank, size = part
+    own = rows[rank::size]
+    return (own, True) if len(own) else (rows[:1], False)
+
+
 def padding_waste(sizes: np.ndarray, batches: Iterable[np.ndarray]) -> float:
     """Return the fraction of padded positions among all positions of the batches."""
     padded = real = 0

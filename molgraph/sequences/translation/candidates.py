@@ -13,7 +13,7 @@ from rich.console import Console
 from molgraph.molecules.tables import open_lines, open_table, open_writer, text_of
 from molgraph.sequences.evaluation.metrics import comparable
 from molgraph.sequences.text.rows import is_table
-from molgraph.sequences.translation.translator import Translator, draw_example
+from molgraph.sequences.translation.translator import Search, Translator, draw_example
 
 CHUNK = 512
 """Sources that are read, translated and written together."""
@@ -77,7 +77,7 @@ class Translated:
 def translate(
     translator: Translator,
     table: SourceTable,
-    beam: int = 5,
+    beam: Search = 5,
     out: Path | None = None,
     picture: Path | None = None,
     console: Console | None = None,
@@ -87,7 +87,7 @@ def translate(
     Args:
         translator: of a run.
         table: sources.
-        beam: candidates for each.
+        beam: candidates for each, by a beam of that width; or how else they are found.
         out: CSV file to write, with the columns of the table; otherwise candidates are printed.
         picture: PNG file for the attention of the first translation.
         console: where to print.
@@ -110,14 +110,14 @@ def translate(
     return done
 
 
-def translations(translator: Translator, table: SourceTable, beam: int) -> Iterator[Translated]:
+def translations(translator: Translator, table: SourceTable, beam: Search) -> Iterator[Translated]:
     """Yield the sources of a table with their candidates, in order, in constant memory."""
     for chunk in iter(lambda: list(islice(table.rows, CHUNK)), []):
         texts = [cells[table.place] for cells in chunk]
         yield from map(Translated, chunk, texts, candidates(translator, texts, beam))
 
 
-def candidates(translator: Translator, texts: Sequence[str], beam: int) -> list[list[Candidate]]:
+def candidates(translator: Translator, texts: Sequence[str], beam: Search) -> list[list[Candidate]]:
     """Return translations of each text, the best first; one that cannot be read has a single one, with its error."""
     clean: dict[int, str] = {}
     notes, errors = [""] * len(texts), [""] * len(texts)

@@ -49,6 +49,10 @@ class TranslationTask(LikelihoodTask):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
+    def targets(self, batch: PairBatch) -> Tensor:
+        """See ``LikelihoodTask.targets``."""
+        return batch.target.tokens[:, 1:]
+
     def logits(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """See ``LikelihoodTask.logits``."""
         tokens = batch.target.tokens
@@ -110,7 +114,7 @@ class TranslationExperiment(Experiment):
         self.task = self.build_model(self.model)
         self.encoder, self.decoder = self.task.encoder, self.task.decoder
         sizes = f"{len(self.train.targets):,} pairs to learn from, {len(self.val.targets):,} to validate"
-        self.console.print(f"{self.texts.name}, {self.direction.name}: {sizes}", highlight=False)
+        self.console.print(f"{self.texts.name}, {self.direction.name}: {sizes}", highlight=False, markup=False)
         return self
 
     def build_model(self, model: dict[str, Any]) -> TranslationTask:

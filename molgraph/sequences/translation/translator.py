@@ -3,7 +3,7 @@
 run folder -> Translator -> beam -> candidates of each source, attention map
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,17 +12,49 @@ import yaml
 from torch import nn
 
 from molgraph.molecules.reading import canonicalize_all, strip_atom_maps
-from molgraph.sequences.decoding.decode import Hypothesis, decode, in_batches
-from molgraph.sequences.decoding.strategies import Beam, Greedy
+from molgraph.sequences.decoding.decode import Hypothesis, check_exhaustive, decode, exhaustive, in_batches
+from molgraph.sequences.decoding.strategies import Beam, Greedy, Sampling
 from molgraph.sequences.evaluation.pictures import draw_attention
 from molgraph.sequences.layers.architecture import Shape, decoder_shape, make_decoder
 from molgraph.sequences.layers.decoder import Decoder
 from molgraph.sequences.layers.rnn import RecurrentShape
+from molgraph.sequences.text.batch import Memory
 from molgraph.sequences.text.tokenizer import BOS, Vocabulary, split
 from molgraph.sequences.translation.directions import Direction
 from molgraph.sequences.translation.sources import Source, restore_source
 from molgraph.training.checkpoint import load_checkpoint
+from molgraph.training.config import require
 from molgraph.training.hardware.precision import choose_device
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Random candidates; see ``Sampling``."""
+
+    count: int
+    """Samples of each source; equal ones are one candidate."""
+    temperature: float = 1.0
+    """1 samples from the model."""
+    top_k: int = 0
+    """Keep the k most probable tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Keep the most probable tokens that together reach p."""
+    seed: int = 0
+    """Of the samples."""
+
+
+@dataclass(frozen=True)
+class Exhaustive:
+    """The best of all sequences: an oracle for tiny targets."""
+
+    limit: int
+    """Tokens at most, ``<eos>`` included."""
+    count: int = 5
+    """Candidates of each source."""
+
+
+Search = int | Sampled | Exhaustive
+"""How candidates are found; a number is the width of a beam, and 1 is greedy."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +96,20 @@ class Translator:
         pair.to(choose_device(device)).eval()
         return cls(encoder, decoder, source, target, Direction.named(state["direction"]), longest, state["largest"])
 
-    def translate(self, sources: Sequence[str], beam: int = 5, batch_size: int = 64) -> list[list[tuple[str, float]]]:
+    def translate(
+        self, sources: Sequence[str], beam: Search = 5, batch_size: int = 64
+    ) -> list[list[tuple[str, float]]]:
         """Return candidates of each source, the best first, with their log-probabilities.
 
         Args:
             sources: cleaned texts, see ``read_source``.
-            beam: candidates; 1 is greedy.
+            beam: candidates; 1 is greedy; or how else they are found.
             batch_size: sources at a time; halved when memory runs out.
 
         Raises:
             ValueError: if a source cannot be read, or the beam is not at least 1.
         """
-        strategy = Beam(beam) if beam != 1 else Greedy()
+        choose = self._chooser(beam)
         for row, text in enumerate(sources):
             try:
                 self.source.check(text)
@@ -85,11 +119,37 @@ class Translator:
 
         @torch.no_grad()
         def run(start: int, stop: int) -> list[list[Hypothesis]]:
-            memory = self.encoder(self.source.batch(sources[start:stop]).to(device))
-            return decode(self.decoder, strategy, stop - start, self.longest - 1, memory)
+            return choose(self.encoder(self.source.batch(sources[start:stop]).to(device)), stop - start)
 
         found = in_batches(run, len(sources), batch_size)
         return [[(self.target.decode(h.tokens), h.log_prob) for h in hypotheses] for hypotheses in found]
+
+    def _chooser(self, search: Search) -> Callable[[Memory, int], list[list[Hypothesis]]]:
+        """Return the function of a memory and its number of rows that finds candidates of each row."""
+        longest = self.longest - 1
+        if isinstance(search, Exhaustive):
+            check_exhaustive(len(self.target), search.limit)
+
+            def every(memory: Memory, rows: int) -> list[list[Hypothesis]]:
+                ones = (memory.select(torch.tensor([row], device=memory.mask.device)) for row in range(rows))
+                return [exhaustive(self.decoder, search.limit, memory=one)[: search.count] for one in ones]
+
+            return every
+        if isinstance(search, Sampled):
+            require(search.count >= 1, "--sample", search.count, "at least 1")
+            device = next(self.decoder.parameters()).device
+            sampling = Sampling(search.temperature, search.top_k, search.top_p, search.seed, device)
+
+            def draw(memory: Memory, rows: int) -> list[list[Hypothesis]]:
+                spread = torch.arange(rows, device=device).repeat_interleave(search.count)
+                found = decode(self.decoder, sampling, len(spread), longest, memory.select(spread))
+                each = [found[row * search.count : (row + 1) * search.count] for row in range(rows)]
+                distinct = ({tuple(h.tokens): h for (h,) in group}.values() for group in each)
+                return [sorted(group, key=lambda h: -h.log_prob) for group in distinct]
+
+            return draw
+        strategy = Beam(search) if search != 1 else Greedy()
+        return lambda memory, rows: decode(self.decoder, strategy, rows, longest, memory)
 
     def read_source(self, text: str) -> tuple[str, list[str]]:
         """Return a source in the form that the model learned from, and what is to be said about it.

@@ -71,22 +71,39 @@ def to_markdown(monitor: str, rows: Sequence[Row]) -> str:
 
 
 def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[Path]:
-    """Write ``comparison.md``, ``comparison.csv`` and ``comparison.html`` into ``folder`` and return their paths."""
+    """Write ``comparison.md``, ``.csv``, ``.html`` and ``.png`` into ``folder`` and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"comparison.{suffix}" for suffix in ("md", "csv", "html")]
+    paths = [folder / f"comparison.{suffix}" for suffix in ("md", "csv", "html", "png")]
     paths[0].write_text(f"# {title}\n\n{to_markdown(monitor, rows)}")
     with paths[1].open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header(monitor, rows))
         writer.writerows(map(cells, rows))
-    paths[2].write_text(_page(title, monitor, rows))
+    paths[3].write_bytes(_plot(monitor, rows))
+    paths[2].write_text(_page(title, monitor, rows, paths[3].read_bytes()))
     return paths
 
 
-def _page(title: str, monitor: str, rows: Sequence[Row]) -> str:
+def to_results(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return the numbers of each model by its label, as ``results.json`` and loggers take them."""
+    return {
+        row.label: {
+            "runs": float(row.runs),
+            "parameters": float(row.parameters),
+            **{name: mean for name, (mean, _) in row.metrics.items() if math.isfinite(mean)},
+            "difference": row.difference.value,
+            "low": row.difference.low,
+            "high": row.difference.high,
+            "p": row.difference.p,
+        }
+        for row in rows
+    }
+
+
+def _page(title: str, monitor: str, rows: Sequence[Row], plot: bytes) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in header(monitor, rows))
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row)) + "</tr>" for row in rows)
-    picture = base64.b64encode(_plot(monitor, rows)).decode()
+    picture = base64.b64encode(plot).decode()
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>
 <style>

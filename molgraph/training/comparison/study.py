@@ -18,7 +18,7 @@ from torch import nn
 
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.comparison.budget import Budget, match
-from molgraph.training.comparison.page import show, write
+from molgraph.training.comparison.page import show, to_results, write
 from molgraph.training.comparison.runs import compare, mode_of
 from molgraph.training.comparison.search import Settings, sampler
 from molgraph.training.config import check_keys, instantiate, value_at, with_values
@@ -99,6 +99,7 @@ class Study(Experiment):
         self.runs: list[Path] = []
         self.trials: list[Trial] = []
         self.sized: Experiment | None = None
+        self.logger: dict[str, Any] = {"kind": "csv"}
 
     def prepare(self) -> Self:
         """Leave the data to the runs: each prepares its own."""
@@ -113,6 +114,9 @@ class Study(Experiment):
 
     def fit(self, trainer: Trainer) -> None:
         """Tune and train every candidate; what an earlier call has finished is not repeated."""
+        self.logger = {"kind": "csv", **trainer.run_config.get("logger", {})}
+        if self.logger["kind"] != "csv":
+            self.logger |= {"name": None, "group": self.logger.get("group") or self.folder.name}
         configs = {label: self._config(label, asdict(trainer.config)) for label in self.candidates}
         for label, candidate in self.candidates.items():  # a budget out of reach is said before any training
             self._width(label, candidate, configs[label])
@@ -126,18 +130,18 @@ class Study(Experiment):
         show(self.console, monitor, rows)
         budget = f"{self.budget.parameters:,} parameters, {self.budget.trials} tuning trials"
         paths = write(folder, monitor, rows, f"{self.data.get('name') or self.data.get('path')}: {budget}")
-        self.console.print("written: " + ", ".join(map(str, paths)), highlight=False, soft_wrap=True)
+        self.console.print("written: " + ", ".join(map(str, paths)), highlight=False, markup=False, soft_wrap=True)
         best = {label: self._best(label).score for label in self.candidates}
         mode = mode_of(json.loads((self.runs[0] / "results.json").read_text()))
         score = min(best.values()) if mode == "min" else max(best.values())
-        results = {"score": score, "monitor": monitor, "mode": mode, "validation": best}
+        results = {"score": score, "monitor": monitor, "mode": mode, "validation": best} | {"models": to_results(rows)}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         return results
 
     def _config(self, label: str, trainer: dict[str, Any]) -> dict[str, Any]:
         """Return what ``molgraph train`` would resolve to for a candidate as it is configured."""
         model = self.candidates[label].model
-        config = {"data": self.data, "model": model, "task": self.run, "trainer": trainer, "logger": {"kind": "csv"}}
+        config = {"data": self.data, "model": model, "task": self.run, "trainer": trainer, "logger": self.logger}
         return config | {"seed": self.budget.seeds[0], "label": label}
 
     def _take_part(self, label: str, candidate: Candidate, config: dict[str, Any]) -> None:

@@ -116,11 +116,14 @@ def _measure() -> Probe:
 def choose_precision(name: str, device: torch.device) -> str:
     """Return what ``fastest`` stands for on this machine, ``bf16`` or ``auto``; other names stand for themselves.
 
-    A CPU without bf16 arithmetic emulates it, ten to thirty times slower than float32.
+    A CPU without bf16 arithmetic emulates it, ten to thirty times slower than float32, and so do GPUs before Ampere.
     """
     if name != "fastest":
         return name
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else probe().bf16 > WORTH_SAYING
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = probe().bf16 > WORTH_SAYING
     return "bf16" if fast else "auto"
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molgraph.training.config import TrainerConfig
 from molgraph.training.hardware.distributed import World
-from molgraph.training.hardware.precision import autocast
+from molgraph.training.hardware.precision import autocast, choose_device
 from molgraph.training.task import Task
 
 WARM_UP = 3
@@ -71,10 +71,7 @@ class CapturedPasses(Passes):
 
     def __init__(self, task: Task, config: TrainerConfig, device: torch.device, world: World) -> None:
         super().__init__(task, config, device, world)
-        if device.type != "cuda":
-            raise ValueError("trainer.step=captured needs a GPU; use trainer.step=eager or compiled")
-        if world.size > 1:
-            raise ValueError("trainer.step=captured runs in one process; use trainer.step=eager under torchrun")
+        check_step(replace(config, device=device.type), world)
         if any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in task.modules()):
             raise ValueError(
                 "trainer.step=captured pads batches, and batch normalization would count the padding; "
@@ -119,6 +116,33 @@ class CapturedPasses(Passes):
             loss = self.task.loss(batch)
         loss.backward()
         return loss.detach()
+
+
+def check_step(config: TrainerConfig, world: World) -> None:
+    """Refuse a step that this machine cannot take, before data are read.
+
+    Raises:
+        ValueError: ``captured`` without a GPU, or under torchrun.
+    """
+    if config.step != "captured":
+        return
+    if choose_device(config.device).type != "cuda":
+        raise ValueError("trainer.step=captured needs a GPU; use trainer.step=eager or compiled")
+    if world.size > 1:
+        raise ValueError("trainer.step=captured runs in one process; use trainer.step=eager under torchrun")
+
+
+def check_batch(config: TrainerConfig, batch: Any) -> None:
+    """Refuse batches that cannot be captured, before the first step.
+
+    Raises:
+        ValueError: ``captured``, and batches that have no padded form: sequences, atoms, descriptors, particles.
+    """
+    if config.step == "captured" and not (hasattr(batch, "padded") and hasattr(getattr(batch, "inputs", 0), "padded")):
+        raise ValueError(
+            "trainer.step=captured replays kernels of a few fixed shapes, and only graphs of molecules are padded to "
+            "such; use trainer.step=eager or compiled for this model"
+        )
 
 
 PASSES: dict[str, type[Passes]] = {"eager": Passes, "compiled": CompiledPasses, "captured": CapturedPasses}

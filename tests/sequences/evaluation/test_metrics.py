@@ -32,6 +32,8 @@ def test_generation_metrics_count_what_their_names_say():
     assert metrics["scaffold_similarity"] == pytest.approx(1)
     assert 0 < metrics["internal_diversity"] < 1
     assert metrics["nearest_similarity"] > 0.5
+    assert metrics["passes_filters"] == 1
+    assert 1 < metrics["sa_score"] < 3
 
 
 def test_uniqueness_names_the_number_of_molecules_that_it_is_of():

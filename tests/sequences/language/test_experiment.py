@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 
 import numpy as np
@@ -236,3 +237,26 @@ def test_a_constant_condition_does_not_divide_by_zero():
 def test_another_kind_of_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"best.pt does not exist"):
         Generator.load(tmp_path)
+
+
+def test_brackets_in_a_path_are_printed(runs, tmp_path):
+    folder = tmp_path / "a[bold]b"
+    folder.mkdir()
+    shown = io.StringIO()
+    generate(runs / "language", 4, Choosing(), out=folder / "x[red]y.csv", console=Console(file=shown, width=300))
+    assert f"molecules: {folder / 'x[red]y.csv'}" in shown.getvalue()
+    (folder / "words[dim].smi").write_text("".join(f"{'C' * n}O\n" for n in range(1, 21)))
+    values = config(GRU, 1) | {"data": {"path": str(folder / "words[dim].smi"), "val": 0.2, "test": 0.1}}
+    train(values, folder / "run", Console(file=shown, width=300))
+    assert "words[dim].smi: 1" in shown.getvalue()
+    assert f"run folder: {folder / 'run'}" in shown.getvalue()
+
+
+def test_all_short_sequences_are_ranked_as_a_wide_beam_ranks_them(runs):
+    generator = Generator.load(runs / "language", "cpu")
+    best = generator.write(3, Choosing(exhaustive=2))
+    scores = [log_prob for _, log_prob in best]
+    assert len({text for text, _ in best}) == 3
+    assert scores == sorted(scores, reverse=True)
+    with pytest.raises(ValueError, match=r"--exhaustive 40: .* can be searched"):
+        generator.write(3, Choosing(exhaustive=40))

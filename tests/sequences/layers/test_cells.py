@@ -78,3 +78,17 @@ def test_an_lstm_in_bfloat16_on_a_cpu_without_such_a_kernel_runs_in_float32(monk
     assert got[0].dtype == torch.float32
     torch.testing.assert_close(got[0], cell(x)[:, 4:], atol=0.03, rtol=0.03)
     torch.testing.assert_close(got[1], cell(x), **CLOSE)
+
+
+def test_a_gru_that_resets_first_follows_the_plain_formula():
+    torch.manual_seed(0)
+    cell, x, h = make_cell("gru_reset_first", 5, 7), torch.randn(3, 6, 5), torch.zeros(3, 7)
+    weights = {name: list(value.chunk(3)) for name, value in cell.weights.named_parameters()}
+    (w_r, w_z, w_n), (u_r, u_z, u_n) = weights["weight_ih_l0"], weights["weight_hh_l0"]
+    b_r, b_z, b_n = (a + b for a, b in zip(weights["bias_ih_l0"], weights["bias_hh_l0"], strict=True))
+    for step, given in enumerate(x.unbind(1)):
+        r = torch.sigmoid(given @ w_r.T + h @ u_r.T + b_r)
+        z = torch.sigmoid(given @ w_z.T + h @ u_z.T + b_z)
+        h = (1 - z) * torch.tanh(given @ w_n.T + (r * h) @ u_n.T + b_n) + z * h
+        torch.testing.assert_close(cell(x)[:, step], h)
+    assert not torch.allclose(make_cell("gru", 5, 7).requires_grad_(False)(x), cell(x))

@@ -10,7 +10,7 @@ from molgraph.sequences.text.batch import Memory
 
 KINDS = [
     RecurrentShape(cell, 16, 2, 0.1, attention=kind)
-    for cell, kind in zip(CELLS, ("none", "dot", "additive", "dot", "additive"), strict=True)
+    for cell, kind in zip(CELLS, ("none", "dot", "additive", "dot", "additive", "bahdanau"), strict=True)
 ]
 KINDS += [
     TransformerShape(16, 2, 4, 32, 0.1, positions, norm)
@@ -138,3 +138,25 @@ def test_in_autocast_the_states_of_the_source_are_cast_once_and_not_at_every_ste
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16):
         decoder(torch.randint(4, VOCABULARY, (3, 20)), memory)
     assert len(copies) <= 2
+
+
+def test_bahdanaus_decoder_is_the_loop_of_his_equations():
+    torch.manual_seed(0)
+    shape = RecurrentShape(cell="gru_reset_first", width=6, layers=1, dropout=0.0, attention="bahdanau")
+    decoder = RecurrentDecoder(shape, tokens=9, memory=4).eval()
+    memory = Memory(torch.randn(2, 5, 4), torch.tensor([[True] * 5, [True] * 3 + [False] * 2]), torch.randn(2, 4))
+    tokens = torch.tensor([[1, 5, 6, 7], [1, 8, 5, 4]])
+    logits, maps = decoder(tokens, memory), decoder.attention(tokens, memory)
+    (cell,), score = decoder.cells, decoder.score
+    state = torch.tanh(decoder.first(memory.summary))
+    for step, token in enumerate(tokens.unbind(1)):
+        word = decoder.embedding(token)
+        for row in range(2):  # e_j = v tanh(W s' + U h_j), over the real positions alone
+            real = memory.states[row][memory.mask[row]]
+            query, keys = state[row].view(1, 1, -1), [score.keys(h.view(1, 1, -1)) for h in real]
+            weights = torch.stack([score(query, key).squeeze() for key in keys])
+            torch.testing.assert_close(maps[row, step, : len(real)], weights.softmax(0))
+        context = (maps[:, step].unsqueeze(-1) * memory.states).sum(1)
+        (state,) = cell.step(cell.project(torch.cat([word, context], 1)), (state,))
+        seen = torch.tanh(decoder.combine(torch.cat([context, state, word], 1)))
+        torch.testing.assert_close(logits[:, step], decoder.out(seen))

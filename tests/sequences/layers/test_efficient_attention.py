@@ -136,3 +136,25 @@ def test_bigbird_sees_each_block_once_and_the_far_ones_lie_within_the_row():
 def test_linformer_says_that_a_sequence_is_too_long():
     with pytest.raises(ValueError, match="50 positions, and this linformer was made for 40"):
         LinformerAttention(WIDTH, HEADS, 40)(torch.randn(1, 50, WIDTH))
+
+
+def test_bigbird_is_full_attention_up_to_three_of_its_blocks_and_not_beyond():
+    torch.manual_seed(0)
+    shape = TransformerShape(width=16, heads=2, attention="bigbird", block=4)
+    sparse = self_attention(shape)
+    full = MultiHeadAttention(16, 2)
+    full.load_state_dict(sparse.attention.state_dict())
+    short, long = torch.randn(2, 12, 16), torch.randn(2, 40, 16)
+    torch.testing.assert_close(sparse(short), full(short))
+    assert not torch.allclose(sparse(long), full(long), atol=1e-3)
+
+
+def test_the_rank_is_a_key_of_the_shape():
+    def rank(kind):
+        return self_attention(TransformerShape(width=16, heads=2, attention=kind, rank=5), 64)
+
+    assert rank("set_transformer").points.shape[1] == 5
+    assert rank("linformer").keys.shape == (64, 5)
+    assert rank("perceiver").latents.shape[1] == 5
+    with pytest.raises(ValueError, match=r"model\.shape\.rank is 0; it has to be at least 1"):
+        TransformerShape(rank=0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from molgraph.cli import main
 from molgraph.molecules.reading.smiles import InvalidSmiles
 from molgraph.sequences.text.dataset import Corpus
 from molgraph.sequences.text.tokenizer import Vocabulary
@@ -14,7 +15,7 @@ from molgraph.sequences.translation.directions import DIRECTIONS, Direction
 from molgraph.sequences.translation.experiment import TranslationExperiment
 from molgraph.sequences.translation.pairs import PairBatches
 from molgraph.sequences.translation.sources import Rewritten, TextSource
-from molgraph.sequences.translation.translator import Translator
+from molgraph.sequences.translation.translator import Exhaustive, Sampled, Translator
 from molgraph.training.run import train
 
 GRU = {"cell": "gru", "width": 32, "layers": 1, "attention": "dot", "dropout": 0.0}
@@ -196,3 +197,20 @@ def test_attention_copies_what_one_summary_vector_cannot(tmp_path):
         accuracy[attention] = results["validation"]["token_accuracy"]
     assert accuracy["dot"] > 0.9
     assert accuracy["dot"] > 1.5 * accuracy["none"]
+
+
+def test_samples_and_all_sequences_are_other_ways_to_candidates(esters):
+    translator, source = Translator.load(esters, "cpu"), "CC(=O)O.OC"
+    (drawn,) = translator.translate([source], Sampled(20, temperature=2.0))
+    assert len({text for text, _ in drawn}) == len(drawn) > 1
+    assert [p for _, p in drawn] == sorted((p for _, p in drawn), reverse=True)
+    assert drawn == translator.translate([source], Sampled(20, temperature=2.0))[0]
+    (one,) = translator.translate([source], Sampled(5, top_k=1))
+    assert one[0] == pytest.approx(translator.translate([source], 1)[0][0])
+    (best,) = translator.translate([source], Exhaustive(2, 3))
+    assert len(best) == 3
+    with pytest.raises(ValueError, match=r"--exhaustive 30: .* can be searched"):
+        translator.translate([source], Exhaustive(30))
+    with pytest.raises(SystemExit):
+        main(["translate", str(esters), source, "--top-k", "3"])
+    main(["translate", str(esters), source, "--sample", "4", "--top-k", "3", "--top-p", "0.9"])

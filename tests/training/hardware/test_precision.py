@@ -66,6 +66,13 @@ def test_a_faster_bf16_is_told_and_not_taken(monkeypatch):
     assert set_precision("float32", CPU) == "float32"
 
 
+def test_a_gpu_that_emulates_bf16_is_not_taken_for_fast(monkeypatch):
+    for native in (True, False):
+        ask = lambda including_emulation=True, native=native: including_emulation or native  # noqa: E731
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", ask)
+        assert choose_precision("fastest", torch.device("cuda")) == ("bf16" if native else "auto")
+
+
 @pytest.mark.parametrize(("gain", "chosen"), [(1.7, "bf16"), (1.1, "auto"), (0.04, "auto")])
 def test_the_fastest_precision_is_bf16_only_where_that_is_faster(monkeypatch, gain, chosen):
     monkeypatch.setattr(precision, "probe", lambda: precision.Probe("highest", gain))

@@ -10,10 +10,13 @@ from molgraph.molecules.graphs.convert import featurize_smiles
 from molgraph.molecules.graphs.features import ATOM_WIDTH, BOND_WIDTH
 from molgraph.molecules.models.encoders import DMPNN, GAT, GCN
 from molgraph.nn.readout import readout
+from molgraph.sequences.language.experiment import LanguageBatch
+from molgraph.sequences.text.batch import pad
 from molgraph.testing import SMILES
 from molgraph.training.config import STEPS, TrainerConfig
 from molgraph.training.hardware.distributed import World
-from molgraph.training.hardware.step import PASSES, build_passes, copied, tensors_of
+from molgraph.training.hardware.step import PASSES, build_passes, check_batch, check_step, copied, tensors_of
+from molgraph.training.run import train
 from molgraph.training.supervised import Regression, SupervisedBatch
 from tests.training.toy import make_task
 
@@ -118,3 +121,28 @@ def test_a_copy_has_tensors_of_its_own():
     for one, other in zip(tensors_of(batch), tensors_of(copied(batch)), strict=True):
         assert one.data_ptr() != other.data_ptr() or one.numel() == 0
         assert torch.equal(one, other) or one.isnan().any()
+
+
+def test_what_cannot_be_captured_is_refused_before_the_start(monkeypatch):
+    captured = TrainerConfig(step="captured")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="captured needs a GPU"):
+        check_step(captured, World())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    check_step(captured, World())
+    with pytest.raises(ValueError, match="captured runs in one process"):
+        check_step(captured, World(0, 2, 0))
+    check_batch(captured, make_batches()[0])
+    sequences = SupervisedBatch(pad([[1, 5, 2]]), torch.zeros(1, 1))
+    for batch in (sequences, LanguageBatch(pad([[1, 5, 2]])), None):
+        with pytest.raises(ValueError, match="only graphs of molecules are padded"):
+            check_batch(captured, batch)
+        check_batch(TrainerConfig(), batch)
+
+
+def test_a_captured_run_without_a_gpu_stops_before_data_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    values = {"data": {}, "task": {"_target_": "molgraph.nothing"}, "trainer": {"step": "captured"}, "seed": 0}
+    with pytest.raises(ValueError, match="captured needs a GPU"):
+        train({**values, "task": {}}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
