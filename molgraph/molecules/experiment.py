@@ -1,6 +1,7 @@
 """Training a property: ``data + model -> checked table -> split -> task -> fit -> results on the test part``."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
+from molgraph.molecules.members import School, task_device
 from molgraph.molecules.models.baselines import Baseline
+from molgraph.molecules.models.committee import Committee
 from molgraph.molecules.reading import splits
 from molgraph.molecules.reading.table import MoleculeTable, read_table
 from molgraph.molecules.report import PropertyReport
@@ -35,6 +38,8 @@ class PropertyExperiment(Experiment):
 
     task: Supervised
     train: PropertyBatches
+    val: PropertyBatches
+    test: PropertyBatches
 
     def __init__(
         self,
@@ -51,6 +56,8 @@ class PropertyExperiment(Experiment):
             )
         self.config, self.console, self.balance = DataConfig(**check_keys("data", DataConfig, data)), console, balance
         self.model_config, self.seed, self.folder = model, seed, folder
+        self.left_out: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.members: dict[str, Any] = {}
         predictor_class(model)
 
     def prepare(self) -> Self:
@@ -120,7 +127,10 @@ class PropertyExperiment(Experiment):
             )
 
     def fit(self, trainer: Trainer) -> None:
-        """Train by gradient steps, or fit a baseline in one go."""
+        """Train by gradient steps, fit a baseline in one go, or teach a committee."""
+        if isinstance(self.model, Committee):
+            trainer.fit_at_once(self.task, lambda: self._teach(trainer), self.val, self.state)
+            return
         if not isinstance(self.model, Baseline):
             super().fit(trainer)
             return
@@ -128,6 +138,18 @@ class PropertyExperiment(Experiment):
         values = torch.from_numpy(self.table.values[self.split.train])
         wanted = self.task.standardize(values) if isinstance(self.task, Regression) else values
         trainer.fit_at_once(self.task, lambda: self.model.fit(features, wanted, self.table.kind), self.val, self.state)
+
+    def _teach(self, trainer: Trainer) -> dict[str, float]:
+        """Teach a committee; return the metrics of what it says of the validation part by models that left it out."""
+        school = School(self, trainer)
+        outputs = school.teach()[len(self.split.train) :]
+        self.members = school.results
+        encoded = self.model.encode(self.table.smiles, self.config.workers)  # a member may have been left out
+        self.val, self.test = replace(self.val, encoded=encoded), replace(self.test, encoded=encoded)
+        predicted = self.task.in_units(outputs.to(task_device(self.task))).double().cpu()
+        self.left_out = {"val": (predicted, torch.from_numpy(self.table.values[self.split.val]))}
+        metrics = list(self.task.table(*self.left_out["val"]).values())
+        return {name: torch.tensor([target[name] for target in metrics]).nanmean().item() for name in metrics[0]}
 
     def state(self) -> dict[str, Any]:
         """Return what rebuilds the model without its data."""
@@ -154,7 +176,9 @@ class PropertyExperiment(Experiment):
                 "data": self.table.name,
                 "molecules": {part: len(getattr(self.split, part)) for part in splits.PARTS},
                 "classes": self.table.classes,
-            },
+            }
+            | ({"committee": self.members} if self.members else {}),
+            known=self.left_out,
         )
 
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from molgraph.molecules.graphs.dataset import Encoded
 from molgraph.molecules.models.attribution import Explanation, explain_fingerprint
-from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
+from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprints, read_fingerprints
 from molgraph.molecules.models.graph_predictor import DescriptorBranch
 from molgraph.molecules.models.predictor import Featurizer, Predictor
-from molgraph.molecules.reading.smiles import Standardization, parse_valid
+from molgraph.molecules.reading.smiles import Standardization
 from molgraph.training.config import check_keys
 
 Array = NDArray[Any]
@@ -71,8 +71,8 @@ class FingerprintFeaturizer:
 
     def __call__(self, smiles: Sequence[str]) -> tuple[Fingerprints, dict[int, str]]:
         """Return the valid molecules in order, and for each bad row its reason."""
-        mols, errors = parse_valid(smiles, self.standardization)
-        return Fingerprints(*fingerprint_chunk(mols)), errors
+        _, errors, columns = read_fingerprints(tuple(smiles), self.standardization)
+        return Fingerprints(*columns), errors
 
 
 class Baseline(Predictor):

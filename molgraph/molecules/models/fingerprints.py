@@ -1,6 +1,7 @@
 """Whole molecules to numbers: ``SMILES -> RDKit 2D descriptors and Morgan counts``, computed in parallel and cached."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from molgraph.molecules.graphs.cache import cached, content_key
 from molgraph.molecules.reading.parallel import map_chunks
-from molgraph.molecules.reading.smiles import Standardization, parse
+from molgraph.molecules.reading.smiles import Standardization, parse, parse_valid
 
 MORGAN_BITS = 2048
 MORGAN_RADIUS = 2
@@ -46,6 +47,15 @@ def fingerprint_chunk(mols: Sequence[Chem.Mol]) -> tuple[NDArray[np.uint8], NDAr
     """Return Morgan counts ``[M, MORGAN_BITS]`` and descriptors ``[M, len(DESCRIPTORS)]`` of molecules."""
     counts = np.array([morgan_counts(mol) for mol in mols], dtype=np.uint8).reshape(-1, MORGAN_BITS)
     return counts, np.array([descriptors(mol) for mol in mols], dtype=np.float32).reshape(-1, len(DESCRIPTORS))
+
+
+@lru_cache(maxsize=1)
+def read_fingerprints(
+    smiles: tuple[str, ...], standardization: Standardization
+) -> tuple[list[Chem.Mol], dict[int, str], tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Return valid molecules, the reason of each bad row, and fingerprints, kept for the next model that reads them."""
+    mols, errors = parse_valid(smiles, standardization)
+    return mols, errors, fingerprint_chunk(mols)
 
 
 class _Fingerprint:
