@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,16 +26,15 @@ from molgraph.molecules.models.baselines import Baseline
 from molgraph.molecules.models.committee import Committee, EncodedTogether, combine
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.parallel import available_cores
-from molgraph.molecules.reading.splits import folds_of
+from molgraph.molecules.reading.splits import Split, folds_of
+from molgraph.molecules.reading.table import MoleculeTable
+from molgraph.molecules.settings import DataConfig
 from molgraph.molecules.tasks import make_task
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.hardware.precision import choose_device
 from molgraph.training.metrics import shown
 from molgraph.training.supervised import Regression, Supervised
 from molgraph.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from molgraph.molecules.experiment import PropertyExperiment
 
 Rows = NDArray[np.int64]
 
@@ -49,6 +48,20 @@ TOGETHER = 1.25
 """How much longer a step takes while other threads work."""
 WORTHWHILE = 0.05
 """A network that could take only this share of its steps is left out."""
+
+
+class Prepared(Protocol):
+    """What a school needs of an experiment: data, their split and encoding, and the task with the committee."""
+
+    table: MoleculeTable
+    canonical: list[str]
+    split: Split
+    statistics: dict[str, Any]
+    config: DataConfig
+    task: Supervised
+    model: Any
+    train: PropertyBatches
+    console: Console
 
 
 @dataclass
@@ -74,7 +87,7 @@ class School:
         readings: the molecules as each member reads them.
     """
 
-    experiment: "PropertyExperiment"
+    experiment: Prepared
     trainer: Trainer
     results: dict[str, Any] = field(default_factory=dict)
     readings: dict[str, Encoded] = field(default_factory=dict)
@@ -233,10 +246,10 @@ class School:
             times.append(time.thread_time() - start)
         torch.set_num_threads(before)
         each = float(np.median(times)) * (TOGETHER if workers > 1 else 1)
-        rounds = int(seconds / (each * steps))
+        rounds = int(max(0.0, seconds) / (each * steps))
         if rounds:
             return {"networks": min(self.committee.folds, workers * rounds), "max_steps": steps}
-        affordable = int(seconds / each)
+        affordable = int(max(0.0, seconds) / each)
         if affordable < WORTHWHILE * steps and not needed:
             return {"networks": 0, "max_steps": 0}
         return {

@@ -56,7 +56,7 @@ class Fingerprints:
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Gather molecules, ``[B, MORGAN_BITS + len(DESCRIPTORS)]``."""
-        chosen = np.asarray(indices)
+        chosen = np.asarray(indices, dtype=np.int64)
         return torch.from_numpy(
             np.concatenate([self.counts[chosen].astype(np.float32), self.descriptors[chosen]], axis=1)
         )

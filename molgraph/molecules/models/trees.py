@@ -130,7 +130,7 @@ class ExtraTrees(RandomForest):
     def __init__(
         self,
         outputs: int,
-        trees: int = 200,
+        trees: int = 100,
         share: float = 0.05,
         leaf: int = 1,
         descriptors: str = "rdkit",
