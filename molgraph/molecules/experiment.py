@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from molgraph.molecules.graphs.dataset import PropertyBatches, check_molecules
-from molgraph.molecules.members import School, task_device
+from molgraph.molecules.members import School
 from molgraph.molecules.models.baselines import Baseline
 from molgraph.molecules.models.committee import Committee
 from molgraph.molecules.reading import splits
@@ -146,8 +146,11 @@ class PropertyExperiment(Experiment):
         self.members = school.results
         encoded = self.model.encode(self.table.smiles, self.config.workers)  # a member may have been left out
         self.val, self.test = replace(self.val, encoded=encoded), replace(self.test, encoded=encoded)
-        predicted = self.task.in_units(outputs.to(task_device(self.task))).double().cpu()
-        self.left_out = {"val": (predicted, torch.from_numpy(self.table.values[self.split.val]))}
+        device = next(iter(self.task.state_dict().values())).device
+        predicted = self.task.in_units(outputs.to(device)).double().cpu()
+        targets = torch.from_numpy(self.table.values[self.split.val].copy())
+        targets[predicted.isnan().any(1)] = torch.nan  # every member has seen it
+        self.left_out = {"val": (predicted.nan_to_num(), targets)}
         metrics = list(self.task.table(*self.left_out["val"]).values())
         return {name: torch.tensor([target[name] for target in metrics]).nanmean().item() for name in metrics[0]}
 

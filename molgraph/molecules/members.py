@@ -18,30 +18,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from molgraph.molecules.graphs.dataset import Encoded, PropertyBatches
 from molgraph.molecules.models.baselines import Baseline
-from molgraph.molecules.models.committee import Committee, EncodedTogether, combine
+from molgraph.molecules.models.committee import Committee, EncodedTogether
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.parallel import available_cores
 from molgraph.molecules.reading.splits import Split, folds_of
 from molgraph.molecules.reading.table import MoleculeTable
 from molgraph.molecules.settings import DataConfig
 from molgraph.molecules.tasks import make_task
+from molgraph.molecules.weighing import Weighing, account, shown_account
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.hardware.precision import choose_device
-from molgraph.training.metrics import shown
 from molgraph.training.supervised import Regression, Supervised
 from molgraph.training.trainer import Trainer
 
 Rows = NDArray[np.int64]
 
-SHRINK = 0.1
-"""How strongly weights are drawn to the plain mean, against the variance of its error."""
-FEWEST = 20
-"""Left-out values from which on weights are worth finding."""
 SHARE = 0.3
 """Of the budget, what trees may take."""
 TOGETHER = 1.25
@@ -154,7 +149,9 @@ class School:
         start = time.process_time()
         taught: dict[str, Taught] = {}
         if self.kind != "multiclass":  # no baseline knows several classes
-            taught |= {name: self._say(name, self._fit(name)) for name in at_once}
+            fitted = {name: self._fit(name) for name in at_once}
+            # A forest that has seen one class only has nothing to say.
+            taught |= {name: self._say(name, one) for name, one in fitted.items() if not one.left_out.isnan().all()}
         for name in by_steps:
             left = (60 * self.committee.budget - (time.process_time() - start)) / len(by_steps)
             networks = self._train(name, left, needed=not taught)
@@ -187,11 +184,18 @@ class School:
         else:
             for number in range(self.committee.folds):
                 rest, fold = np.flatnonzero(self.fold != number), np.flatnonzero(self.fold == number)
-                if len(fold) and len(rest) and not self.values[rest].isnan().all(0).any():
+                if len(fold) and self._can_teach(rest):
                     other = self._build(name, self.rows[rest], **changes)
                     other.fit(self._batch(name, rest), self.wanted[rest], self.kind)
                     left_out[fold] = self._said(other, name, fold)
         return self._write(path, Taught([model], left_out, time.process_time() - start))
+
+    def _can_teach(self, rows: Rows) -> bool:
+        """Return whether rows hold values of each target, and both of two classes."""
+        values = self.values[rows]
+        if self.kind == "classification":
+            return bool(((values == 0).any(0) & (values == 1).any(0)).all())
+        return bool((~values.isnan()).any(0).all())
 
     def _affordable(self, name: str) -> dict[str, int]:
         """Return as many trees as :data:`SHARE` of the budget allows, from the time that a few take."""
@@ -321,102 +325,15 @@ class School:
         return entry
 
     def _weigh(self, taught: dict[str, Taught]) -> Tensor:
-        names, two = list(taught), self.kind == "classification"
+        """Find the weights, let the committee hold its parts, and say what each member adds."""
+        experiment, names = self.experiment, list(taught)
         said = torch.stack([taught[name].left_out for name in names])
-        weights = self._weights(said, np.arange(len(self.rows)))
+        weighing = Weighing(said, self.wanted, self.kind)
+        weights = weighing.weights(range(len(names)), np.arange(len(self.rows))).tolist()
         parts = [(name, part) for name in self.committee.members if name in taught for part in taught[name].parts]
-        self.committee.take(parts, dict(zip(names, weights.tolist(), strict=True)), self.kind)
-        combined = torch.full_like(said[0], torch.nan)
-        for number in range(self.committee.folds):
-            fold, rest = np.flatnonzero(self.fold == number), np.flatnonzero(self.fold != number)
-            combined[fold] = _combined(said[:, fold], self._weights(said, rest), two)
-        self._describe(taught, said, weights, combined)
+        self.committee.take(parts, dict(zip(names, weights, strict=True)), self.kind)
+        combined = weighing.nested(self.fold)
+        facts = {name: {"models": len(one.parts), "seconds": round(one.seconds, 1)} for name, one in taught.items()}
+        self.results = account(weighing, combined, facts, experiment.task, self.values)
+        experiment.console.print(shown_account(self.results, experiment.task.monitor))
         return combined
-
-    def _weights(self, said: Tensor, rows: Rows) -> Tensor:
-        """Return the weight of each member ``[P]``, found on left-out predictions of these rows."""
-        plain = torch.full((len(said),), 1 / len(said))
-        if self.kind == "multiclass":
-            return plain
-        outputs = said[:, rows].sigmoid() if self.kind == "classification" else said[:, rows]
-        known = ~outputs.isnan().any(0) & ~self.wanted[rows].isnan()
-        if int(known.sum()) < FEWEST:
-            return plain
-        return mixture(outputs[:, known].T.double(), self.wanted[rows][known].double()).float()
-
-    def _describe(self, taught: dict[str, Taught], said: Tensor, weights: Tensor, combined: Tensor) -> None:
-        """Print and keep what each member adds: its error alone, and that of the committee without it."""
-        names, two, task = list(taught), self.kind == "classification", self.experiment.task
-        common = ~said.isnan().any(0).any(1) & ~combined.isnan().any(1)
-
-        def score(outputs: Tensor) -> float:
-            metrics = task.table(
-                task.in_units(outputs[common].to(task_device(task))).cpu().double(), self.values[common]
-            )
-            return float(np.nanmean([target[task.monitor] for target in metrics.values()]))
-
-        table = Table(title=f"committee, {task.monitor.upper()} of left-out molecules", title_justify="left")
-        for title in ("member", "models", "weight", "alone", "without it", "seconds"):
-            table.add_column(title, justify="left" if title == "member" else "right")
-        members = {}
-        for number, name in enumerate(names):
-            others = [other for other in range(len(names)) if other != number]
-            without = None
-            if others:
-                without = score(_combined(said[others], self._weights(said[others], np.arange(len(self.rows))), two))
-            entry = {
-                "models": len(taught[name].parts),
-                "weight": round(float(weights[number]), 4),
-                "alone": score(said[number]),
-                "without": without,
-                "seconds": round(taught[name].seconds, 1),
-            }
-            members[name] = entry
-            shown_without = "" if without is None else shown(without)
-            cells = (str(entry["models"]), f"{entry['weight']:.2f}", shown(score(said[number])), shown_without)
-            table.add_row(name, *cells, f"{entry['seconds']:.0f}")
-        table.add_section()
-        table.add_row("committee", "", "", shown(score(combined)), "", "")
-        self.experiment.console.print(table)
-        self.results = {"members": members, "left_out": score(combined)}
-
-
-def task_device(task: torch.nn.Module) -> torch.device:
-    """Return where a task's tensors lie."""
-    return next(iter(task.state_dict().values())).device
-
-
-def _combined(said: Tensor, weights: Tensor, two_classes: bool) -> Tensor:
-    """Return the weighted mean of the members that have said something of a molecule ``[M, outputs]``."""
-    known = ~said.isnan()
-    if bool(known.all()):
-        return combine(said, weights, two_classes)
-    shares = known * weights[:, None, None]
-    shares = shares / shares.sum(0)
-    values = said.sigmoid() if two_classes else said
-    mean = (shares * values.nan_to_num()).sum(0)
-    return torch.logit(mean, 1e-4) if two_classes else mean
-
-
-def mixture(outputs: Tensor, wanted: Tensor, shrink: float = SHRINK) -> Tensor:
-    """Return weights of at least 0 with sum 1 whose mixture errs least, drawn to the plain mean.
-
-    Least ``|wanted - outputs w|² + shrink n var(wanted - plain mean) |w - 1/P|²``.
-
-    Args:
-        outputs: left-out predictions of each member ``[n, P]``.
-        wanted: true values ``[n]``.
-        shrink: strength of the pull.
-    """
-    from scipy.optimize import nnls
-
-    count = outputs.shape[1]
-    pull = float((shrink * len(wanted) * (wanted - outputs.mean(1)).square().mean()).sqrt())
-    # A sum of 1 makes the residual of each row a mixture of the members' residuals.
-    rows = [outputs - wanted[:, None], pull * torch.eye(count, dtype=torch.float64)]
-    goal = [torch.zeros(len(wanted), dtype=torch.float64), torch.full((count,), pull / count, dtype=torch.float64)]
-    heavy = 1e4 * float(torch.cat(rows).norm() + 1e-12)
-    rows.append(torch.full((1, count), heavy, dtype=torch.float64))
-    goal.append(torch.tensor([heavy], dtype=torch.float64))
-    found = torch.from_numpy(nnls(torch.cat(rows).numpy(), torch.cat(goal).numpy())[0])
-    return found / found.sum()

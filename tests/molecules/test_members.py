@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 import molgraph
 from molgraph.molecules.experiment import PropertyExperiment
-from molgraph.molecules.members import School, mixture
+from molgraph.molecules.members import School
 from molgraph.training.config import TrainerConfig
 from molgraph.training.trainer import Trainer
 from tests.molecules.models.test_committee import SMALL
@@ -130,29 +129,3 @@ def test_a_budget_that_is_too_small_trains_less(table, tmp_path):
     assert json.loads((tmp_path / "run" / "members" / "plan.json").read_text())["trees"] == {"trees": 4}
     encoded = made.committee.encode(SMILES[:4], 0)
     assert made.committee(encoded.batch(range(4))).isfinite().all()
-
-
-def test_the_mixture_is_the_best_of_all_mixtures():
-    generator = torch.Generator().manual_seed(0)
-    wanted = torch.randn(200, generator=generator, dtype=torch.float64)
-    noise = torch.randn(200, 3, generator=generator, dtype=torch.float64)
-    outputs = wanted[:, None] + noise * torch.tensor([0.3, 0.5, 2.0])
-    pull = 0.1 * 200 * (wanted - outputs.mean(1)).square().mean()
-
-    def error(weights):
-        missed = (wanted - outputs @ weights).square().sum()
-        return float(missed + pull * (weights - 1 / 3).square().sum())
-
-    found = mixture(outputs, wanted)
-    grid = [
-        torch.tensor([a, b, 1 - a - b]).double() for a in np.linspace(0, 1, 101) for b in np.linspace(0, 1 - a, 101)
-    ]
-    assert float(found.sum()) == pytest.approx(1)
-    assert found.min() >= 0
-    assert error(found) <= min(map(error, grid)) + 1e-6
-
-
-def test_equal_members_weigh_the_same():
-    wanted = torch.arange(30, dtype=torch.float64)
-    outputs = (wanted + 1)[:, None].expand(-1, 4)
-    torch.testing.assert_close(mixture(outputs, wanted), torch.full((4,), 0.25, dtype=torch.float64))
