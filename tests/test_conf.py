@@ -63,6 +63,7 @@ def test_every_choice_composes_and_its_class_takes_its_keys(group, name):
 VARIATIONS = {
     "model/attentive_fp": {"readout"},  # its own readout
     "model/dmpnn_rdkit": {"descriptors"},
+    "model/best": {"members.network.encoder.hidden", "members.network.descriptors"},
     "model/graph_to_smiles": {"encoder.hidden", "encoder.layers", "shape.width", "shape.layers", "shape.dropout"},
     "model/graph_to_smiles_transformer": {
         "encoder.hidden",

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,9 @@ from rich.markup import escape
 
 from molgraph.molecules.graphs.dataset import Encoded, PropertyBatches, check_molecules
 from molgraph.molecules.graphs.dgl_files import read_graphs
+from molgraph.molecules.members import School
 from molgraph.molecules.models.baselines import Baseline
+from molgraph.molecules.models.committee import Committee
 from molgraph.molecules.models.graph_predictor import GraphPredictor
 from molgraph.molecules.plan import expected_time, plan_lines
 from molgraph.molecules.reading import splits
@@ -49,6 +52,8 @@ class PropertyExperiment(Experiment):
 
     task: Supervised
     train: PropertyBatches
+    val: PropertyBatches
+    test: PropertyBatches
 
     def __init__(
         self,
@@ -65,6 +70,8 @@ class PropertyExperiment(Experiment):
             )
         self.config, self.console, self.balance = DataConfig(**check_keys("data", DataConfig, data)), console, balance
         self.model_config, self.seed, self.folder = model, seed, folder
+        self.left_out: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.members: dict[str, Any] = {}
         predictor_class(model)
 
     def prepare(self) -> Self:
@@ -160,7 +167,10 @@ class PropertyExperiment(Experiment):
             )
 
     def fit(self, trainer: Trainer) -> None:
-        """Train by gradient steps, or fit a baseline in one go."""
+        """Train by gradient steps, fit a baseline in one go, or teach a committee."""
+        if isinstance(self.model, Committee):
+            trainer.fit_at_once(self.task, lambda: self._teach(trainer), self.val, self.state)
+            return
         if not isinstance(self.model, Baseline):
             super().fit(trainer)
             return
@@ -169,13 +179,33 @@ class PropertyExperiment(Experiment):
         wanted = self.task.standardize(values) if isinstance(self.task, Regression) else values
         trainer.fit_at_once(self.task, lambda: self.model.fit(features, wanted, self.table.kind), self.val, self.state)
 
+    def _teach(self, trainer: Trainer) -> dict[str, float]:
+        """Teach a committee; return the metrics of what it says of the validation part by models that left it out."""
+        school = School(self, trainer)
+        outputs = school.teach()[len(self.split.train) :]
+        self.members = school.results
+        encoded = self.model.encode(self.table.smiles, self.config.workers)  # a member may have been left out
+        self.val, self.test = replace(self.val, encoded=encoded), replace(self.test, encoded=encoded)
+        device = next(iter(self.task.state_dict().values())).device
+        predicted = self.task.in_units(outputs.to(device)).double().cpu()
+        targets = torch.from_numpy(self.table.values[self.split.val].copy())
+        targets[predicted.isnan().any(1)] = torch.nan  # every member has seen it
+        if self.table.bounds is not None:  # a bound has no error
+            targets[torch.from_numpy(self.table.bounds[self.split.val] != 0)] = torch.nan
+        self.left_out = {"val": (predicted.nan_to_num(), targets)}
+        metrics = list(self.task.table(*self.left_out["val"]).values())
+        return {name: torch.tensor([target[name] for target in metrics]).nanmean().item() for name in metrics[0]}
+
     def plan(self, epochs: int, steps: int | None) -> list[str]:
         """Return the model, its size, and the time that a training on a table of one's own takes at most."""
         if not self.config.path:
             return []
         size = f"{sum(p.numel() for p in self.model.parameters() if p.requires_grad):,} parameters"
+        as_values = "" if self.table.bounds is None else "; it takes bounds (< and >) for values"
+        if isinstance(self.model, Committee):
+            return [f"a committee, taught in about {self.model.budget:g} minutes{as_values}"]
         if isinstance(self.model, Baseline):
-            return ["fitted at once"]
+            return [f"fitted at once{as_values}"]
         epochs = min(epochs, -(-steps // len(self.train))) if steps else epochs
         with torch.no_grad():
             self.task.eval()
@@ -217,7 +247,9 @@ class PropertyExperiment(Experiment):
                 "data": self.table.name,
                 "molecules": {part: len(getattr(self.split, part)) for part in splits.PARTS},
                 "classes": self.table.classes,
-            },
+            }
+            | ({"committee": self.members} if self.members else {}),
+            known=self.left_out,
             limits=self._limits(),
             trust=judged,
         )
@@ -232,7 +264,7 @@ class PropertyExperiment(Experiment):
         if self.table.kind != "regression":
             nothing = np.zeros((len(smiles["val"]), 0))
             return Trust.learn(neighbors, smiles["val"], nothing, nothing), {}
-        known = {"val": report.collect(self.val), "test": report.collect(self.test)}
+        known = {"val": self.left_out.get("val") or report.collect(self.val), "test": report.collect(self.test)}
         (predicted, measured), (said, truth) = [(p.numpy(), t.numpy()) for p, t in known.values()]
         trust = Trust.learn(neighbors, smiles["val"], predicted, measured)
         half = trust.intervals(smiles["test"], said, COVERAGE)

@@ -45,6 +45,7 @@ class PropertyReport:
         extra: dict[str, Any],
         limits: tuple[Tensor, Tensor] | None = None,
         trust: Metrics | None = None,
+        known: dict[str, tuple[Tensor, Tensor]] | None = None,
     ) -> dict[str, Any]:
         """Evaluate, write all files of the run folder, print the table, and return the content of ``results.json``.
 
@@ -56,10 +57,14 @@ class PropertyReport:
             extra: further entries of ``results.json``.
             trust: coverage and width of the intervals of each target on the test part.
             limits: which values of the test part are bounds (-1, 0, 1) and all its values ``[M, T]``; None: none is.
+            known: predictions and targets of parts that the model has learned from, by models that left them out.
         """
         start = time.perf_counter()
-        predicted = {name: self.collect(batches) for name, batches in parts.items()}
-        rate = sum(len(pair[1]) for pair in predicted.values()) / (time.perf_counter() - start)
+        known = known or {}
+        predicted = {name: known.get(name) or self.collect(batches) for name, batches in parts.items()}
+        rate = sum(len(pair[1]) for name, pair in predicted.items() if name not in known) / (
+            time.perf_counter() - start
+        )
         results: dict[str, Any] = {name: self.task.table(*pair) for name, pair in predicted.items()}
         for name, numbers in (trust or {}).items():
             results["test"][name] |= numbers

@@ -167,20 +167,25 @@ class Trainer:
             task.load_state_dict(load_checkpoint(self.folder / "best.pt")["task"])
 
     def fit_at_once(
-        self, task: Task, fit: Callable[[], None], val: Batches, state: Callable[[], dict[str, Any]]
+        self,
+        task: Task,
+        fit: Callable[[], dict[str, float] | None],
+        val: Batches,
+        state: Callable[[], dict[str, Any]],
     ) -> None:
         """Run ``fit`` for a model without gradient steps, and leave the same files as :meth:`fit`.
 
         Args:
             task: model and metrics; ``fit`` changes it in place.
-            fit: learns from the training part.
+            fit: learns from the training part; returns the validation metrics if it has learned from ``val``, too.
             val: batches for the validation metric.
             state: called after fitting; plain values that rebuild the model beside the configuration.
         """
         start = time.perf_counter()
-        fit()
+        metrics = fit()
         self.progress.seconds = time.perf_counter() - start
-        metrics = evaluate(task, val, torch.device("cpu"))
+        if metrics is None:
+            metrics = evaluate(task, val, torch.device("cpu"))
         self.progress.best, self.progress.epoch, self.progress.best_epoch = judge(metrics, task).value, 1, 1
         content = self._content(task, state())
         self._write("best.pt", content | {"epoch": 1})

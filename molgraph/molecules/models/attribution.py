@@ -16,6 +16,7 @@ from rdkit.Chem import rdFingerprintGenerator
 from torch import Tensor, nn
 
 from molgraph.molecules.models.fingerprints import MORGAN_BITS, MORGAN_RADIUS
+from molgraph.molecules.models.substructures import around
 from molgraph.molecules.reading.smiles import Standardization, parse
 from molgraph.nn.graph import Features, GraphBatch
 from molgraph.nn.graph_attention import AttentiveContext, GATConv, GATv2Conv
@@ -195,14 +196,8 @@ def _substructures(mol: Chem.Mol) -> NDArray[np.float32]:
     counts = np.zeros((mol.GetNumAtoms(), MORGAN_BITS), dtype=np.float32)
     for bit, places in output.GetBitInfoMap().items():
         for center, radius in places:
-            counts[list(_around(mol, center, radius)), bit] += 1
+            counts[list(around(mol, center, radius)), bit] += 1
     return counts
-
-
-def _around(mol: Chem.Mol, center: int, radius: int) -> set[int]:
-    """Return the atoms within ``radius`` bonds."""
-    bonds = (mol.GetBondWithIdx(bond) for bond in Chem.FindAtomEnvironmentOfRadiusN(mol, radius, center))
-    return {center} | {atom for bond in bonds for atom in (bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())}
 
 
 def gradient_times_input(output: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
+from molgraph.molecules.graphs.dataset import Encoded
 from molgraph.molecules.models.attribution import Explanation, explain_fingerprint
-from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
+from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprints, read_fingerprints
 from molgraph.molecules.models.graph_predictor import DescriptorBranch
-from molgraph.molecules.models.predictor import Predictor
-from molgraph.molecules.reading.smiles import Standardization, parse_valid
+from molgraph.molecules.models.predictor import Featurizer, Predictor
+from molgraph.molecules.reading.smiles import Standardization
 from molgraph.training.config import check_keys
 
 Array = NDArray[Any]
@@ -55,7 +56,7 @@ class Fingerprints:
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Gather molecules, ``[B, MORGAN_BITS + len(DESCRIPTORS)]``."""
-        chosen = np.asarray(indices)
+        chosen = np.asarray(indices, dtype=np.int64)
         return torch.from_numpy(
             np.concatenate([self.counts[chosen].astype(np.float32), self.descriptors[chosen]], axis=1)
         )
@@ -70,12 +71,16 @@ class FingerprintFeaturizer:
 
     def __call__(self, smiles: Sequence[str]) -> tuple[Fingerprints, dict[int, str]]:
         """Return the valid molecules in order, and for each bad row its reason."""
-        mols, errors = parse_valid(smiles, self.standardization)
-        return Fingerprints(*fingerprint_chunk(mols)), errors
+        _, errors, columns = read_fingerprints(tuple(smiles), self.standardization)
+        return Fingerprints(*columns), errors
 
 
 class Baseline(Predictor):
     """A model on fingerprints that is fitted in one go.
+
+    Attributes:
+        held_out: after :meth:`fit`, what the model says of each molecule that it learned from when that one is left out
+            ``[M, outputs]``, where it knows this without being fitted again; else None.
 
     Args:
         outputs: numbers to predict.
@@ -93,6 +98,7 @@ class Baseline(Predictor):
         self.outputs, self.seed = outputs, seed
         self.uses_descriptors = descriptors == "rdkit"
         self.standardization = standardization or Standardization()
+        self.held_out: Tensor | None = None
         self.normalization = DescriptorBranch(1, 0.0).requires_grad_(False) if self.uses_descriptors else None
 
     @classmethod
@@ -117,11 +123,11 @@ class Baseline(Predictor):
                 model.register_buffer(name, torch.zeros(shape, dtype=previous.dtype))
         return model
 
-    def encode(self, smiles: Sequence[str], workers: int | None = None, console: Console | None = None) -> Fingerprints:
+    def encode(self, smiles: Sequence[str], workers: int | None = None, console: Console | None = None) -> Encoded:
         """Return a data set of valid SMILES as the model reads it, computed once and cached."""
         return Fingerprints(*fingerprints(smiles, self.standardization, workers, console))
 
-    def featurizer(self) -> FingerprintFeaturizer:
+    def featurizer(self) -> Featurizer:
         """Return the function that reads any SMILES, for use in other processes."""
         return FingerprintFeaturizer(self.standardization)
 
@@ -151,19 +157,32 @@ class Baseline(Predictor):
         Raises:
             ValueError: ``kind`` is ``multiclass``.
         """
-        if kind == "multiclass":
-            raise ValueError(
-                "the fingerprint baselines know regression and two classes; choose a graph or sequence model"
-            )
+        self.check_kind(kind)
         columns = self.inputs(features).numpy()
         measured = [~wanted[:, target].isnan() for target in range(wanted.shape[1])]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as a linear system that is nearly singular: said by the result
             self.learn([(columns[m.numpy()], wanted[m, target].numpy()) for target, m in enumerate(measured)], kind)
 
-    @abstractmethod
+    @staticmethod
+    def check_kind(kind: str) -> None:
+        """Refuse what no baseline knows.
+
+        Raises:
+            ValueError: ``kind`` is ``multiclass``.
+        """
+        if kind == "multiclass":
+            raise ValueError(
+                "the fingerprint baselines know regression and two classes; choose a graph or sequence model"
+            )
+
+    def sample(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of the training part to learn from: all, where the model has no limit."""
+        return rows
+
     def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
-        """Fit each target on its ``(columns, values)`` and keep the result in buffers."""
+        """Fit each target on its ``(columns, values)`` and keep the result in buffers; or override :meth:`fit`."""
+        raise NotImplementedError(f"{type(self).__name__} says neither how it learns a target nor how it fits all")
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:

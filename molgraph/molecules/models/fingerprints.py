@@ -1,6 +1,7 @@
 """Whole molecules to numbers: ``SMILES -> RDKit 2D descriptors and Morgan counts``, computed in parallel and cached."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from molgraph.molecules.graphs.cache import cached, content_key
 from molgraph.molecules.reading.parallel import map_chunks
-from molgraph.molecules.reading.smiles import Standardization, parse
+from molgraph.molecules.reading.smiles import Standardization, parse, parse_valid
 
 MORGAN_BITS = 2048
 MORGAN_RADIUS = 2
@@ -48,6 +49,27 @@ def fingerprint_chunk(mols: Sequence[Chem.Mol]) -> tuple[NDArray[np.uint8], NDAr
     return counts, np.array([descriptors(mol) for mol in mols], dtype=np.float32).reshape(-1, len(DESCRIPTORS))
 
 
+@lru_cache(maxsize=1)
+def read_fingerprints(
+    smiles: tuple[str, ...], standardization: Standardization
+) -> tuple[list[Chem.Mol], dict[int, str], tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+    """Return valid molecules, the reason of each bad row, and fingerprints, kept for the next model that reads them."""
+    mols, errors = parse_valid(smiles, standardization)
+    return mols, errors, fingerprint_chunk(mols)
+
+
+Row = tuple[NDArray[np.uint8], NDArray[np.float32]]
+_SEEN: dict[Standardization, dict[str, Row]] = {}
+"""Fingerprints that this process has in memory: the training part and each fold of a table are parts of it."""
+REMEMBERED = 20_000
+"""Molecules to remember at most, 60 MB."""
+
+
+def _stacked(rows: Sequence[Row]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    counts = np.array([counts for counts, _ in rows], dtype=np.uint8).reshape(-1, MORGAN_BITS)
+    return counts, np.array([values for _, values in rows], dtype=np.float32).reshape(-1, len(DESCRIPTORS))
+
+
 class _Fingerprint:
     def __init__(self, standardization: Standardization) -> None:
         self.standardization = standardization
@@ -70,12 +92,16 @@ def fingerprints(
         workers: processes; None takes all cores.
         console: where progress is shown.
     """
+    known = _SEEN.setdefault(standardization, {})
+    if all(text in known for text in smiles):
+        return _stacked([known[text] for text in smiles])
 
     def compute() -> dict[str, NDArray[Any]]:
-        parts = list(
-            map_chunks(_Fingerprint(standardization), smiles, workers, "computing descriptors", console, chunk=100)
-        )
-        return {"counts": np.concatenate([p[0] for p in parts]), "descriptors": np.concatenate([p[1] for p in parts])}
+        new = [text for text in dict.fromkeys(smiles) if text not in known]
+        found = map_chunks(_Fingerprint(standardization), new, workers, "computing descriptors", console, chunk=100)
+        rows = dict(zip(new, (row for chunk in found for row in zip(*chunk, strict=True)), strict=True))
+        counts, values = _stacked([rows[text] if text in rows else known[text] for text in smiles])
+        return {"counts": counts, "descriptors": values}
 
     key = content_key(
         rdBase.rdkitVersion,
@@ -86,4 +112,7 @@ def fingerprints(
         texts=smiles,
     )
     arrays = cached("fingerprints", key, compute)
-    return arrays["counts"], arrays["descriptors"]
+    counts, values = arrays["counts"], arrays["descriptors"]
+    if len(known) + len(smiles) <= REMEMBERED:
+        known.update(zip(smiles, zip(counts, values, strict=True), strict=True))
+    return counts, values

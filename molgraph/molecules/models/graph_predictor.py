@@ -16,9 +16,9 @@ from molgraph.molecules.graphs.dgl_files import FeatureGraphs, check_features
 from molgraph.molecules.graphs.resident import ResidentGraphs
 from molgraph.molecules.models.attribution import Explanation, explain_graph
 from molgraph.molecules.models.encoders import build_encoder
-from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprint_chunk, fingerprints
+from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprints, read_fingerprints
 from molgraph.molecules.models.predictor import Predictor
-from molgraph.molecules.reading.smiles import Standardization, parse_valid
+from molgraph.molecules.reading.smiles import Standardization
 from molgraph.nn.graph import GraphBatch, from_dgl, is_dgl, takes_dgl
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import readout as build_readout
@@ -65,9 +65,9 @@ class GraphFeaturizer:
         if not self.descriptors:
             graphs, errors = featurize_valid(smiles, self.standardization)
             return EncodedGraphs(graphs), errors
-        mols, errors = parse_valid(smiles, self.standardization)
+        mols, errors, columns = read_fingerprints(tuple(smiles), self.standardization)
         graphs = featurize(mols, [has_stereo_marks(text) for row, text in enumerate(smiles) if row not in errors])
-        return EncodedGraphs(graphs, fingerprint_chunk(mols)), errors
+        return EncodedGraphs(graphs, columns), errors
 
     def _of_dgl(self, graphs: Sequence[Any]) -> tuple[FeatureGraphs, dict[int, str]]:
         if self.descriptors:

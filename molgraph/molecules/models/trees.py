@@ -34,12 +34,13 @@ class Forest(Baseline):
         self.register_buffer("offset", torch.zeros(outputs))
         self.register_buffer("depth", torch.zeros(1, dtype=torch.int64))
 
-    def keep(self, forests: list[list[Any]], leaf: Any) -> None:
+    def keep(self, forests: list[list[Any]], leaf: Any, columns: list[Array] | None = None) -> None:
         """Copy fitted trees into the buffers.
 
         Args:
             forests: for each target its scikit-learn trees.
             leaf: function from a tree's ``value`` array to one number for each node.
+            columns: for each target the columns that its trees were grown on; None for all.
         """
         size = max(tree.node_count for trees in forests for tree in trees)
         shape = (len(forests), self.trees, size)
@@ -50,7 +51,8 @@ class Forest(Baseline):
                 nodes = np.arange(tree.node_count)
                 is_leaf = tree.children_left < 0
                 at = (target, number, slice(tree.node_count))
-                feature[at] = np.where(is_leaf, 0, tree.feature)
+                split = np.where(is_leaf, 0, tree.feature)
+                feature[at] = split if columns is None else columns[target][split]
                 threshold[at] = tree.threshold
                 # A leaf is its own child, so that a walk of any length ends in it.
                 branches[*at, 0] = np.where(is_leaf, nodes, tree.children_left)
@@ -111,6 +113,47 @@ class RandomForest(Forest):
         columns = self.inputs(features)
         means = torch.stack([self.leaves(columns, target).mean(1) for target in range(self.outputs)], dim=1)
         return logit(means) if self.is_classifier else means
+
+
+class ExtraTrees(RandomForest):
+    """Extremely randomized trees (Geurts et al. 2006): thresholds are drawn, and each tree sees all molecules.
+
+    Args:
+        outputs: numbers to predict.
+        trees: trees of each target.
+        share: fraction of the features that each split chooses from, of those that vary at all.
+        leaf: molecules in a leaf at least.
+        descriptors: ``rdkit``, or ``none`` for Morgan counts alone.
+        options: as :class:`Baseline`.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        trees: int = 100,
+        share: float = 0.05,
+        leaf: int = 1,
+        descriptors: str = "rdkit",
+        **options: Any,
+    ) -> None:
+        super().__init__(outputs, trees, share, leaf, descriptors=descriptors, **options)
+
+    def learn(self, targets: list[tuple[Array, Array]], kind: str) -> None:
+        """Grow the trees of each target."""
+        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+        forests, varied = [], []
+        kinds = ExtraTreesRegressor if kind == "regression" else ExtraTreesClassifier
+        options = {"max_features": self.share, "min_samples_leaf": self.leaf}
+        for columns, values in targets:
+            chosen = np.flatnonzero(np.ptp(columns, axis=0) > 0) if len(columns) > 1 else np.arange(1)
+            chosen = chosen if len(chosen) else np.arange(1)
+            grown = kinds(self.trees, random_state=self.seed, n_jobs=-1, **options)
+            fitted = grown.fit(columns[:, chosen].astype(np.float32), values)
+            forests.append([tree.tree_ for tree in fitted.estimators_])
+            varied.append(chosen)
+        self.is_classifier = torch.tensor(kind == "classification")
+        self.keep(forests, _positive_share if kind == "classification" else _single_value, varied)
 
 
 class GradientBoosting(Forest):

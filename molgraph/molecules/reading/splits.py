@@ -133,6 +133,15 @@ def kfold_split(canonical: Sequence[str], folds: int, fold: int, seed: int) -> S
     return _from_parts(parts)
 
 
+def folds_of(canonical: Sequence[str], folds: int, seed: int) -> Indices:
+    """Return the number of the fold of each row, ``0`` to ``folds - 1``; a molecule's rows stay together."""
+    numbers = np.zeros(len(canonical), dtype=np.int64)
+    groups = _groups(canonical)
+    for place, position in enumerate(np.random.default_rng(seed).permutation(len(groups))):
+        numbers[groups[position]] = place % folds
+    return numbers
+
+
 def column_split(values: Sequence[str]) -> Split:
     """Split as a column of the table says.
 

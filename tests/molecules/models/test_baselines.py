@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+)
 from sklearn.ensemble import RandomForestRegressor as SklearnForest
 
 from molgraph.molecules.models.baselines import Fingerprints, Mean, Ridge
 from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS
-from molgraph.molecules.models.trees import GradientBoosting, RandomForest
+from molgraph.molecules.models.trees import ExtraTrees, GradientBoosting, RandomForest
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +68,26 @@ def test_missing_labels_are_left_out_of_each_target(data):
     torch.testing.assert_close(model(features)[0], torch.stack([values.mean(), values[1::2].mean()]))
 
 
-@pytest.mark.parametrize("model_class", [Mean, Ridge, RandomForest, GradientBoosting])
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_extra_trees_in_tensors_equal_scikit_learn_on_the_columns_that_vary(data, kind):
+    features, values = data
+    features[:, 7] = 3  # says nothing
+    wanted = values if kind == "regression" else (values > values.median()).float()
+    model = ExtraTrees(1, trees=10, descriptors="none")
+    model.fit(features, wanted, kind)
+    columns = features[:, :MORGAN_BITS].numpy()
+    columns = columns[:, np.ptp(columns, axis=0) > 0]
+    oracle = ExtraTreesRegressor if kind == "regression" else ExtraTreesClassifier
+    fitted = oracle(10, max_features=0.05, random_state=0).fit(columns, wanted[:, 0].numpy())
+    expected = fitted.predict(columns) if kind == "regression" else fitted.predict_proba(columns)[:, 1]
+    said = model(features)[:, 0] if kind == "regression" else model(features)[:, 0].sigmoid()
+    np.testing.assert_allclose(said, expected.clip(1e-4, 1 - 1e-4) if kind != "regression" else expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("model_class", [Mean, Ridge, RandomForest, ExtraTrees, GradientBoosting])
 def test_a_fitted_baseline_is_restored_from_plain_values_and_tensors(data, model_class):
     features, values = data
-    options = {"trees": 5} if model_class in (RandomForest, GradientBoosting) else {}
+    options = {"trees": 5} if model_class in (RandomForest, ExtraTrees, GradientBoosting) else {}
     model = model_class(1, descriptors="rdkit", **options)
     model.normalization.normalize_by(features[:, MORGAN_BITS:].numpy())
     model.fit(features, values, "regression")

@@ -3,6 +3,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, rdMolDescriptors
 
+from molgraph.molecules.models import fingerprints as module
 from molgraph.molecules.models.fingerprints import DESCRIPTORS, LARGEST, descriptors, fingerprints, morgan_counts
 from molgraph.molecules.reading import parallel
 from molgraph.molecules.reading.parallel import map_chunks
@@ -42,6 +43,15 @@ def test_fingerprints_are_computed_once(monkeypatch, cache):
     assert set(cache.glob("fingerprints_*")) == files
     fingerprints(smiles, Standardization(salts="largest"), workers=0)
     assert len(set(cache.glob("fingerprints_*"))) == len(files) + 1
+
+
+def test_the_parts_of_a_table_are_not_computed_again(monkeypatch):
+    table = [f"{'C' * n}S" for n in range(1, 12)]
+    counts, values = fingerprints(table, Standardization(), workers=0)
+    monkeypatch.setattr(module, "fingerprint_chunk", None)
+    part = fingerprints(table[7:2:-2], Standardization(), workers=0)
+    assert np.array_equal(counts[7:2:-2], part[0])
+    assert np.array_equal(values[7:2:-2], part[1])
 
 
 def test_fingerprints_do_not_depend_on_the_order_of_atoms():
