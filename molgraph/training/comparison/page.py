@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from molgraph.training.comparison import tukey
 from molgraph.training.comparison.runs import RESAMPLES, Row
 from molgraph.training.metrics import BETTER, shown
 
@@ -71,7 +72,7 @@ def to_markdown(monitor: str, rows: Sequence[Row]) -> str:
 
 
 def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[Path]:
-    """Write ``comparison.md``, ``.csv``, ``.html`` and ``.png`` into ``folder`` and return their paths."""
+    """Write ``comparison.md``, ``.csv``, ``.html``, ``.png`` and, of several runs, ``tukey.png``; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"comparison.{suffix}" for suffix in ("md", "csv", "html", "png")]
     paths[0].write_text(f"# {title}\n\n{to_markdown(monitor, rows)}")
@@ -80,6 +81,9 @@ def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[P
         writer.writerow(header(monitor, rows))
         writer.writerows(map(cells, rows))
     paths[3].write_bytes(_plot(monitor, rows))
+    if simultaneous := tukey.draw(monitor, rows):
+        paths.append(folder / "tukey.png")
+        paths[-1].write_bytes(simultaneous)
     paths[2].write_text(_page(title, monitor, rows, paths[3].read_bytes()))
     return paths
 

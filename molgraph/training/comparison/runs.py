@@ -8,7 +8,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,8 @@ class Row:
     """Main metric minus that of the reference."""
     is_reference: bool = False
     """Whether the others are compared with this one: the best on the validation part."""
+    scores: tuple[float, ...] = ()
+    """Main metric of each run, on all molecules."""
 
     @property
     def significant(self) -> bool:
@@ -233,7 +235,8 @@ def compare(folders: Sequence[Path], seed: int = 0) -> tuple[str, list[Row]]:
     differences = dict(zip(others, holm(found), strict=True))
     none = Difference(0.0, 0.0, 0.0, 1.0, len(groups[reference]) > 1)
     names = _shared_metrics(runs)
-    return monitor, [_row(groups[key], names, differences.get(key, none), key == reference) for key in order]
+    rows = [_row(groups[key], names, differences.get(key, none), key == reference) for key in order]
+    return monitor, [replace(row, scores=tuple(sampled[key].runs)) for row, key in zip(rows, order, strict=True)]
 
 
 def _shared_metrics(runs: Sequence[Run]) -> list[str]:
