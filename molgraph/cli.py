@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare = verbs.add_parser("compare", help="compare finished runs on one split: molgraph compare RUN RUN ...")
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders, or the folder of a multirun")
     compare.add_argument("-o", "--output", type=Path, help="folder for comparison.md, .csv and .html (default: none)")
+    compare.add_argument("--detect", type=float, metavar="GAP", help="say how many seeds find a difference of GAP")
     compare.add_argument("--logger", help="also send table and picture to: wandb, tensorboard (needs -o)")
     compare.set_defaults(run_verb=_compare)
     _add_explain(verbs)
@@ -106,6 +107,7 @@ def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from molgraph.training.comparison.page import show, to_results, write
+    from molgraph.training.comparison.power import propose
     from molgraph.training.comparison.runs import compare, expand
     from molgraph.training.loggers import make_loggers
 
@@ -116,6 +118,8 @@ def _compare(options: argparse.Namespace) -> None:
     monitor, rows = compare(folders)
     console = Console()
     show(console, monitor, rows)
+    for line in propose(monitor, rows, options.detect) if options.detect is not None else ():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if options.output:
         paths = write(options.output, monitor, rows, f"Comparison of {len(folders)} runs")
         console.print("written: " + ", ".join(map(str, paths)), highlight=False, markup=False, soft_wrap=True)

@@ -46,7 +46,7 @@ SUBROOMS = {
 DOOR = {
     # the door of these rooms is a layer of its own, beneath the sub-rooms
     ("training", "hardware"): {"cache", "config", "task"},
-    ("training", "comparison"): {"checkpoint", "config", "experiment", "metrics", "run", "trainer"},
+    ("training", "comparison"): {"checkpoint", "config", "experiment", "metrics", "run", "supervised", "trainer"},
     # a rollout loads the run that an experiment left
     ("particles", "rollout"): {"experiment"},
 }

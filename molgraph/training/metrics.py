@@ -71,3 +71,5 @@ def shown(value: float) -> str:
 
 BETTER = {"rmse": "↓", "mae": "↓", "r2": "↑", "auroc": "↑", "average_precision": "↑", "accuracy": "↑", "f1": "↑"}
 """Every metric, and which way is better."""
+BETTER |= dict.fromkeys(("nats_per_token", "nats_per_molecule", "mse_all", "invalid"), "↓")
+BETTER |= dict.fromkeys(("token_accuracy", "valid", "novelty", "top1", "top3", "top5", "top10"), "↑")

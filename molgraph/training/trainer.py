@@ -232,7 +232,7 @@ class Trainer:
         progress, start = self.progress, time.perf_counter()
         self.setup.task.train()
         losses: list[Tensor] = []
-        for index, batch in enumerate(ahead(train.epoch(progress.epoch), self.setup.device)):
+        for index, batch in enumerate(drawn(train, progress.epoch, self.setup.device, self.config.step)):
             if index < progress.batch:
                 continue
             if progress.step >= self.setup.steps:
@@ -385,11 +385,21 @@ def on_device(batches: Batches, device: torch.device) -> Batches:
     return batches.on(device) if isinstance(batches, Resident) else batches
 
 
+def drawn(batches: Batches, number: int, device: torch.device, step: str = "eager") -> Iterator[Any]:
+    """Return the batches of an epoch, made ahead for a GPU.
+
+    Not those that are made on the GPU itself, and none beside captured steps: what another thread asks of the driver
+    while a graph is captured would break the capture.
+    """
+    made_there = getattr(batches, "resident", None) is not None
+    return batches.epoch(number) if made_there or step == "captured" else ahead(batches.epoch(number), device)
+
+
 def evaluate(task: Task, batches: Batches, device: torch.device) -> dict[str, float]:
     """Return the task's metrics over ``batches`` in evaluation mode; the random state is left as it was."""
 
     def moved() -> Iterator[Any]:
-        for batch in ahead(batches.epoch(0), device):
+        for batch in drawn(batches, 0, device):
             yield batch.to(device)
 
     was_training = task.training

@@ -31,6 +31,8 @@ class Difference:
     """Probability of a difference this large between equal models; corrected for their number by :func:`holm`."""
     noise_known: bool
     """Whether both have several runs, so that the noise of training is in the interval."""
+    molecules: float = 0.0
+    """Standard deviation over the choice of test molecules alone."""
 
     @property
     def differs(self) -> bool:
@@ -57,7 +59,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float], resampled: Floats
     error = math.sqrt(variance)
     half = float(t.ppf(1 - LEVEL / 2, freedom)) * error
     p = 2 * float(t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
-    return Difference(value, value - half, value + half, p, len(parts) == 2)
+    return Difference(value, value - half, value + half, p, len(parts) == 2, float(np.nanstd(resampled)))
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:

@@ -11,13 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from molgraph.training.comparison import tukey
 from molgraph.training.comparison.runs import RESAMPLES, Row
 from molgraph.training.metrics import BETTER, shown
 
 
 def header(monitor: str, rows: Sequence[Row]) -> list[str]:
     """Return the titles of the columns."""
-    metrics = [f"{name.upper().replace('_', ' ')} {BETTER[name]}" for name in rows[0].metrics]
+    metrics = [f"{name.upper().replace('_', ' ')} {BETTER.get(name, '')}".rstrip() for name in rows[0].metrics]
     counts = ["model", "kind", "runs", "parameters", "train s", "train mol/s", "predict mol/s"]
     return [*counts, *metrics, f"{monitor.upper()} - reference [95 %]", "differs"]
 
@@ -71,7 +72,7 @@ def to_markdown(monitor: str, rows: Sequence[Row]) -> str:
 
 
 def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[Path]:
-    """Write ``comparison.md``, ``.csv``, ``.html`` and ``.png`` into ``folder`` and return their paths."""
+    """Write ``comparison.md``, ``.csv``, ``.html``, ``.png`` and, of several runs, ``tukey.png``; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"comparison.{suffix}" for suffix in ("md", "csv", "html", "png")]
     paths[0].write_text(f"# {title}\n\n{to_markdown(monitor, rows)}")
@@ -80,6 +81,9 @@ def write(folder: Path, monitor: str, rows: Sequence[Row], title: str) -> list[P
         writer.writerow(header(monitor, rows))
         writer.writerows(map(cells, rows))
     paths[3].write_bytes(_plot(monitor, rows))
+    if simultaneous := tukey.draw(monitor, rows):
+        paths.append(folder / "tukey.png")
+        paths[-1].write_bytes(simultaneous)
     paths[2].write_text(_page(title, monitor, rows, paths[3].read_bytes()))
     return paths
 
@@ -133,7 +137,7 @@ def _plot(monitor: str, rows: Sequence[Row]) -> bytes:
     figure = Figure(figsize=(10, 0.5 * len(rows) + 1.4), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
-    colors = {"graph": "#1f6feb", "sequence": "#bf4b8a", "fingerprint": "#6e7781"}
+    colors = {"graph": "#1f6feb", "sequence": "#bf4b8a", "fingerprint": "#6e7781", "particles": "#1a7f37"}
     for place, row in enumerate(rows):
         mean, spread = row.metrics[monitor]
         left.errorbar(
@@ -144,7 +148,7 @@ def _plot(monitor: str, rows: Sequence[Row]) -> bytes:
         right.plot(value, place, "o", color=colors[row.kind])
     left.set_yticks(range(len(rows)), [row.label for row in rows])
     left.invert_yaxis()
-    left.set_xlabel(f"{monitor.upper()} ({BETTER[monitor]} is better)")
+    left.set_xlabel(header(monitor, rows)[7 + list(rows[0].metrics).index(monitor)])
     right.axvline(0, color="0.7", linewidth=1)
     right.set_xlabel("difference to the reference, 95 % interval")
     for kind, color in colors.items():

@@ -8,7 +8,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molgraph.training.comparison.difference import Difference, difference, holm
+from molgraph.training.comparison.others import described, kind_of
 from molgraph.training.config import read_config
 from molgraph.training.metrics import BETTER
 
@@ -30,14 +31,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run of a property model."""
+    """One finished run."""
 
     folder: Path
     """Where it lies."""
     label: str
     """Name of its model."""
     kind: str
-    """``graph``, ``sequence`` or ``fingerprint``."""
+    """``graph``, ``sequence``, ``fingerprint`` or ``particles``."""
     settings: str
     """Everything in its configuration but the seed; runs that share it are repetitions."""
     seed: int
@@ -45,7 +46,7 @@ class Run:
     results: dict[str, Any]
     """Content of ``results.json``."""
     truth: Floats
-    """Measured targets of the test part ``[M, T]``."""
+    """Measured targets of the test part ``[M, T]``; no row where a run is judged as a whole."""
     predicted: Floats
     """Predictions ``[M, T]``."""
 
@@ -57,7 +58,7 @@ class Row:
     label: str
     """Name of the model."""
     kind: str
-    """``graph``, ``sequence`` or ``fingerprint``."""
+    """``graph``, ``sequence``, ``fingerprint`` or ``particles``."""
     runs: int
     """Repetitions with other seeds."""
     parameters: int
@@ -74,6 +75,8 @@ class Row:
     """Main metric minus that of the reference."""
     is_reference: bool = False
     """Whether the others are compared with this one: the best on the validation part."""
+    scores: tuple[float, ...] = ()
+    """Main metric of each run, on all molecules."""
 
     @property
     def significant(self) -> bool:
@@ -97,7 +100,13 @@ def auroc(truth: Floats, predicted: Floats) -> float:
     return float((rankdata(predicted)[truth == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-MEASURES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "auroc": auroc}
+def accuracy(truth: Floats, predicted: Floats) -> float:
+    """Return the share of classes, as numbers, that are right; NaN without any."""
+    return float(np.mean(truth == predicted)) if len(truth) else float("nan")
+
+
+MEASURES: dict[str, Callable[[Floats, Floats], float]] = {"rmse": rmse, "auroc": auroc, "accuracy": accuracy}
+"""How a run with a table of predictions can be judged on resampled molecules."""
 
 
 def mode_of(results: dict[str, Any]) -> str:
@@ -118,25 +127,23 @@ def read_run(folder: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        ValueError: the folder is no finished run of a property model.
+        ValueError: the folder is no finished run, or one that cannot be compared.
     """
     config = read_config(folder)
     if not (folder / "results.json").is_file():
         raise ValueError(f"{folder} has no results.json: it did not finish; `molgraph resume {folder}` does the rest")
     results = json.loads((folder / "results.json").read_text(), object_hook=_with_nan)
-    if "validation" in results and "test" not in results:
+    if (config.get("task") or {}).get("_target_", "").endswith(".Study"):
         raise ValueError(f"{folder} is a comparison itself; its table is comparison.md, and its runs lie below it")
-    if results.get("monitor") not in MEASURES:
+    has_table = (folder / "predictions.csv").is_file()
+    if not has_table:
+        results = described(folder, config, results)
+    elif results.get("monitor") not in MEASURES:
         raise ValueError(f"{folder} is judged by {results.get('monitor')!r}; compare knows {', '.join(MEASURES)}")
-    with (folder / "predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = list(results["test"])
-
-    def column(name: str) -> list[float]:
-        return [_number(row[name]) for row in rows]
-
-    target = config["model"]["_target_"]
+    truth, predicted = _predictions(folder, results) if has_table else (np.zeros((0, 1)), np.zeros((0, 1)))
+    target = config["model"].get("_target_", "translator")
     kind = next((KINDS[word] for word in target.split(".") if word in KINDS), "graph")
+    kind = kind if has_table else kind_of(config["model"])
     model = {key: value for key, value in config["model"].items() if key != "seed"}
     data = {key: value for key, value in (config.get("data") or {}).items() if key != "workers"}
     settings = json.dumps([model, config["trainer"], config["task"], config.get("label"), data], sort_keys=True)
@@ -147,9 +154,26 @@ def read_run(folder: Path) -> Run:
         settings,
         config["seed"],
         results,
-        np.array([column(name) for name in names]).T,
-        np.array([column(f"{name}_predicted") for name in names]).T,
+        truth,
+        predicted,
     )
+
+
+def _predictions(folder: Path, results: dict[str, Any]) -> tuple[Floats, Floats]:
+    """Return what was measured and what was predicted ``[M, T]``; several classes by their numbers."""
+    with (folder / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = list(results["test"])
+    classes = dict(zip(names, results.get("classes") or [], strict=False))
+
+    def column(name: str, suffix: str = "") -> list[float]:
+        cells = [row[name + suffix] for row in rows]
+        if name not in classes:
+            return [_number(cell) for cell in cells]
+        return [float(classes[name].index(cell)) if cell in classes[name] else math.nan for cell in cells]
+
+    measured = np.array([column(name) for name in names]).T
+    return measured, np.array([column(name, "_predicted") for name in names]).T
 
 
 def _number(text: str) -> float:
@@ -210,7 +234,15 @@ def compare(folders: Sequence[Path], seed: int = 0) -> tuple[str, list[Row]]:
     found = [difference(sampled[k].runs, theirs.runs, sampled[k].mean[1:] - theirs.mean[1:]) for k in others]
     differences = dict(zip(others, holm(found), strict=True))
     none = Difference(0.0, 0.0, 0.0, 1.0, len(groups[reference]) > 1)
-    return monitor, [_row(groups[key], differences.get(key, none), key == reference) for key in order]
+    names = _shared_metrics(runs)
+    rows = [_row(groups[key], names, differences.get(key, none), key == reference) for key in order]
+    return monitor, [replace(row, scores=tuple(sampled[key].runs)) for row, key in zip(rows, order, strict=True)]
+
+
+def _shared_metrics(runs: Sequence[Run]) -> list[str]:
+    """Return the metrics that all runs have: of generated molecules some are named by their number."""
+    each = [next(iter(run.results["test"].values())) for run in runs]
+    return [name for name in each[0] if all(name in metrics for metrics in each)]
 
 
 def _check_twins(runs: Sequence[Run]) -> None:
@@ -239,6 +271,8 @@ def _draws(truth: Floats, seed: int) -> list[NDArray[np.int64]]:
     """Return row numbers: first all rows in order, then the bootstrap samples."""
     generator = np.random.default_rng(seed)
     rows = len(truth)
+    if not rows:
+        return [np.arange(0)] * (1 + RESAMPLES)
     return [np.arange(rows), *(generator.integers(0, rows, rows) for _ in range(RESAMPLES))]
 
 
@@ -253,6 +287,9 @@ class Sampled:
 
 
 def _sampled_metric(group: Sequence[Run], monitor: str, draws: Sequence[NDArray[np.int64]]) -> Sampled:
+    if not len(group[0].truth):  # judged as a whole: what is known of the noise is that between seeds
+        scores = [float(run.results["test"]["all"][monitor]) for run in group]
+        return Sampled(np.full(len(draws), np.mean(scores)), scores)
     measure = MEASURES[monitor]
     values = np.full((len(draws), len(group), group[0].truth.shape[1]), np.nan)
     for number, rows in enumerate(draws):
@@ -264,9 +301,8 @@ def _sampled_metric(group: Sequence[Run], monitor: str, draws: Sequence[NDArray[
     return Sampled(np.nanmean(values, axis=(1, 2)), np.nanmean(values[0], axis=1).tolist())
 
 
-def _row(group: Sequence[Run], difference: Difference, is_reference: bool) -> Row:
+def _row(group: Sequence[Run], names: Sequence[str], difference: Difference, is_reference: bool) -> Row:
     results = [run.results for run in group]
-    names = next(iter(results[0]["test"].values())).keys()
     metrics = {}
     for name in names:
         values = [np.nanmean([target[name] for target in result["test"].values()]) for result in results]

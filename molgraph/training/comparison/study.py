@@ -18,12 +18,14 @@ from torch import nn
 
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.comparison.budget import Budget, match
+from molgraph.training.comparison.others import sizes_of
 from molgraph.training.comparison.page import show, to_results, write
-from molgraph.training.comparison.runs import compare, mode_of
+from molgraph.training.comparison.runs import MEASURES, compare, mode_of
 from molgraph.training.comparison.search import Settings, sampler
 from molgraph.training.config import check_keys, instantiate, value_at, with_values
 from molgraph.training.experiment import Experiment
 from molgraph.training.run import train
+from molgraph.training.supervised import Supervised
 from molgraph.training.trainer import Trainer
 
 QUIET = Console(quiet=True)
@@ -107,10 +109,25 @@ class Study(Experiment):
 
     def build_model(self, model: dict[str, Any]) -> nn.Module:
         """Return the untrained model of a candidate; the data are read once, for all of them."""
+        return self._prepared().build_model(model)
+
+    def _prepared(self) -> Experiment:
+        """Return the experiment of the first candidate, which knows the data."""
         if self.sized is None:
             with TemporaryDirectory() as folder:
                 self.sized = self._experiment(self._config(next(iter(self.candidates)), {}), Path(folder)).prepare()
-        return self.sized.build_model(model)
+        return self.sized
+
+    def _check_comparable(self) -> None:
+        """Refuse before any training what could not be compared after it.
+
+        Raises:
+            ValueError: a property that is judged by a metric of one's own.
+        """
+        task = self._prepared().task
+        if isinstance(task, Supervised) and task.monitor not in MEASURES:
+            known = ", ".join(MEASURES)
+            raise ValueError(f"a comparison knows {known}, and these runs are judged by {task.monitor}")
 
     def fit(self, trainer: Trainer) -> None:
         """Tune and train every candidate; what an earlier call has finished is not repeated."""
@@ -118,6 +135,7 @@ class Study(Experiment):
         if self.logger["kind"] != "csv":
             self.logger |= {"name": None, "group": self.logger.get("group") or self.folder.name}
         configs = {label: self._config(label, asdict(trainer.config)) for label in self.candidates}
+        self._check_comparable()
         for label, candidate in self.candidates.items():  # a budget out of reach is said before any training
             self._width(label, candidate, configs[label])
         for label, candidate in self.candidates.items():
@@ -215,7 +233,8 @@ class Study(Experiment):
     def _run(self, config: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Train, or go on with, or only read, the run in ``folder``."""
         done = folder / "results.json"
-        return json.loads(done.read_text()) if done.exists() else train(config, folder, QUIET)
+        results = json.loads(done.read_text()) if done.exists() else train(config, folder, QUIET)
+        return results | sizes_of(folder, results)
 
     def _read_again(self, source: Path, folder: Path, label: str, changes: dict[str, Any]) -> Path:
         """Report the weights of a finished run with other settings of prediction, in a run folder of its own."""
