@@ -165,6 +165,7 @@ class School:
         self.experiment.console.print(
             f"{name}: {len(taught.parts)} model{'s' if len(taught.parts) > 1 else ''}, {taught.seconds:.0f} s",
             highlight=False,
+            markup=False,
         )
         return taught
 
@@ -217,7 +218,9 @@ class School:
         workers = 1 if device.type != "cpu" else self.trainer.config.threads or available_cores()
         plan = self._plan().get(name) or self._plan(name, self._networks(name, seconds, workers, needed))
         if plan["networks"] == 0:
-            self.experiment.console.print(f"{name}: left out, the budget has no time for it", highlight=False)
+            self.experiment.console.print(
+                f"{name}: left out, the budget has no time for it", highlight=False, markup=False
+            )
             return None
         config = replace(self.trainer.config, max_steps=plan["max_steps"], evaluate_every=self.trainer.config.epochs)
         # One after another, so that each draws the same weights whatever the others do.

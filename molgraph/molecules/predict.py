@@ -27,7 +27,8 @@ from molgraph.molecules.reading.table import smiles_position
 from molgraph.molecules.reading.transforms import Transform
 from molgraph.molecules.report import measured_cells, prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
-from molgraph.molecules.tables import Row, open_table, open_writer, written_rows
+from molgraph.molecules.tables import Row, open_table, open_writer
+from molgraph.molecules.tables.resume import written_rows
 from molgraph.molecules.tasks import make_task
 from molgraph.molecules.trust import Trust, Verdict
 from molgraph.training import plugins

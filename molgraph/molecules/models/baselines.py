@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from molgraph.molecules.graphs.dataset import Encoded
 from molgraph.molecules.models.attribution import Explanation, explain_fingerprint
+from molgraph.molecules.models.descriptors import DescriptorBranch
 from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprints, read_fingerprints
-from molgraph.molecules.models.graph_predictor import DescriptorBranch
 from molgraph.molecules.models.predictor import Featurizer, Predictor
 from molgraph.molecules.reading.smiles import Standardization
 from molgraph.training.config import check_keys

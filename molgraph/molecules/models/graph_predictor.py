@@ -8,23 +8,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from molgraph.molecules.graphs.convert import featurize, featurize_valid, has_stereo_marks
 from molgraph.molecules.graphs.dataset import Encoded, GraphSet, molecule_graphs
 from molgraph.molecules.graphs.dgl_files import FeatureGraphs, check_features
 from molgraph.molecules.graphs.resident import ResidentGraphs
 from molgraph.molecules.models.attribution import Explanation, explain_graph
+from molgraph.molecules.models.descriptors import DescriptorBranch
 from molgraph.molecules.models.encoders import build_encoder
-from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprints, read_fingerprints
+from molgraph.molecules.models.fingerprints import fingerprints, read_fingerprints
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.smiles import Standardization
 from molgraph.nn.graph import GraphBatch, from_dgl, is_dgl, takes_dgl
 from molgraph.nn.mlp import mlp
 from molgraph.nn.readout import readout as build_readout
 from molgraph.training.config import check_keys
-
-DESCRIPTOR_WIDTH = MORGAN_BITS + len(DESCRIPTORS)
 
 
 @dataclass(frozen=True)
@@ -178,40 +177,3 @@ class GraphPredictor(Predictor):
     def forward(self, graph: GraphBatch) -> Tensor:
         """Map a batch of molecules to ``[B, outputs]``."""
         return self.head(self.fingerprint(graph))
-
-
-class DescriptorBranch(nn.Module):
-    """Normalized descriptors and Morgan counts to ``hidden`` features.
-
-    Args:
-        hidden: features that come out.
-        dropout: probability of dropping a descriptor or a count.
-    """
-
-    LIMIT = 4.0
-    """Descriptors are cut to this many standard deviations: a salt or a peptide is not worth a hundred of them."""
-
-    def __init__(self, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.mean: Tensor
-        self.scale: Tensor
-        self.register_buffer("mean", torch.zeros(len(DESCRIPTORS)))
-        self.register_buffer("scale", torch.ones(len(DESCRIPTORS)))
-        self.linear = nn.Sequential(nn.Dropout(dropout), nn.Linear(DESCRIPTOR_WIDTH, hidden), nn.ReLU())
-
-    def normalize_by(self, values: NDArray[np.float32]) -> None:
-        """Set mean and spread from the descriptors of the training part ``[M, len(DESCRIPTORS)]``."""
-        table = torch.from_numpy(values).double()
-        spread = table.std(0, correction=0)
-        self.mean.copy_(table.mean(0))
-        # A descriptor that never varies carries nothing, and would blow up where it does vary.
-        self.scale.copy_(torch.where(spread > 1e-8, 1 / spread.clamp(min=1e-8), 0.0))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map ``[B, MORGAN_BITS + len(DESCRIPTORS)]`` to ``[B, hidden]``."""
-        counts, values = features.split([MORGAN_BITS, len(DESCRIPTORS)], dim=1)
-        return self.linear(torch.cat([counts, self.normalized(values)], dim=1))
-
-    def normalized(self, values: Tensor) -> Tensor:
-        """Return descriptors in standard deviations from their mean, cut at :data:`LIMIT`."""
-        return ((values - self.mean) * self.scale).clamp(-self.LIMIT, self.LIMIT)

@@ -3,7 +3,7 @@
 from molgraph.molecules.tables.columnar import text_of
 from molgraph.molecules.tables.reader import Row, TableReader, open_lines, open_table
 from molgraph.molecules.tables.text import TableFormat
-from molgraph.molecules.tables.writer import TableWriter, open_writer, written_rows
+from molgraph.molecules.tables.writer import TableWriter, open_writer
 
 __all__ = [
     "Row",
@@ -14,5 +14,4 @@ __all__ = [
     "open_table",
     "open_writer",
     "text_of",
-    "written_rows",
 ]

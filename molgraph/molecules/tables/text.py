@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, cast
 
 SAMPLE = 1 << 20
@@ -121,3 +122,8 @@ def kind_of(head: bytes, name: str, asked: bool) -> str:
     first = head.split(b"\n", 1)[0].lower()
     titled = b"smi" in first and any(mark in first for mark in (b"\t", b",", b";"))
     return "smi" if stem.endswith((".smi", ".smiles", ".ism", ".can")) and not titled else "csv"
+
+
+def resumable(path: Path) -> bool:
+    """Return whether rows can be added to the file of that name: plain delimited text."""
+    return path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt")

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 from molgraph.molecules.tables.columnar import ExcelWriter, ParquetWriter
-from molgraph.molecules.tables.reader import Row, open_table
 from molgraph.molecules.tables.sdf import SdfWriter
-from molgraph.molecules.tables.text import TableFormat
+from molgraph.molecules.tables.text import TableFormat, resumable
 
 
 class TableWriter(Protocol):
@@ -56,7 +55,7 @@ def open_writer(
         header: names of the columns.
         like: format of the input; its delimiter is kept where the ending allows it, and its columns of numbers.
         keep: leave what was written in ``FILE.part`` when the work ends early.
-        append: go on in ``FILE.part``; see :func:`written_rows`.
+        append: go on in ``FILE.part``; see ``resume.written_rows``.
         types: ``int64`` or ``double`` of further columns, for formats that store numbers.
 
     Raises:
@@ -81,50 +80,8 @@ def open_writer(
         if part != path:
             part.replace(path)
     finally:
-        if part != path and not (keep and _resumable(path)):
+        if part != path and not (keep and resumable(path)):
             part.unlink(missing_ok=True)
-
-
-def _resumable(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".tsv", ".tab", ".txt")
-
-
-def written_rows(path: Path, header: Sequence[str], rows: Iterator[Row]) -> int:
-    """Return how many rows an interrupted call has left in ``FILE.part``, and read past them in the input.
-
-    A last row that was cut is taken away.
-
-    Args:
-        path: the output of that call.
-        header: the columns that it has.
-        rows: of the input, from its beginning.
-
-    Raises:
-        ValueError: a format that cannot be gone on with, or rows of another input or model.
-    """
-    if not _resumable(path):
-        raise ValueError(f"{path}: --resume goes on with .csv and .tsv files only")
-    part = path.with_name(path.name + ".part")
-    if not part.exists():
-        if path.exists():
-            raise ValueError(f"{path} is complete: nothing is left to do")
-        return 0
-    content = part.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    with part.open("rb+") as file:
-        file.truncate(whole)
-    if not whole:
-        return 0
-    count = 0
-    with open_table(part, header=True) as done:
-        if done.header != list(header):
-            raise ValueError(f"{part} has other columns than this model writes; remove it, or leave --resume out")
-        for written in done:
-            row = next(rows, None)
-            if row is None or written.cells[: len(row.cells)] != row.cells:
-                raise ValueError(f"{part}, line {written.line} is not of this input; remove it, or leave --resume out")
-            count += 1
-    return count
 
 
 def _by_ending(path: Path, like: TableFormat) -> tuple[str, str]:
