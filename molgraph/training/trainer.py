@@ -22,81 +22,12 @@ from molgraph.training.config import TrainerConfig
 from molgraph.training.hardware.allocator import Growth, keep_memory
 from molgraph.training.hardware.distributed import World, shard
 from molgraph.training.hardware.precision import choose_device, choose_precision, describe_device, set_precision
-from molgraph.training.hardware.prefetch import ahead
+from molgraph.training.hardware.prefetch import drawn, on_device
 from molgraph.training.hardware.step import build_passes, check_batch
 from molgraph.training.loggers import CSVLogger, Logger, ProgressLine
-from molgraph.training.optim import build_optimizer, learning_rate
-from molgraph.training.task import Batches, Resident, Task
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved in ``last.pt``."""
-
-    epoch: int = 0
-    """Epoch in progress."""
-    batch: int = 0
-    """Batches of that epoch that are done."""
-    step: int = 0
-    """Optimizer steps that are done."""
-    best: float | None = None
-    """Best validation value so far."""
-    best_epoch: int = 0
-    """Epoch of the best value."""
-    judged_by: str = ""
-    """Name of the best value: the monitored metric, or ``loss`` where that is not defined."""
-    seconds: float = 0.0
-    """Training time so far, over all resumptions."""
-    loss_sum: float = 0.0
-    """Sum of the training losses of the epoch in progress."""
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss that is no number: what follows would be no model.
-
-    Args:
-        step: the optimizer step, from 1.
-        value: its loss.
-    """
-
-    def __init__(self, step: int, value: float) -> None:
-        super().__init__(
-            f"the loss at step {step} is {value}: training stops, and what checkpoints there are hold good weights; "
-            "lower trainer.optimizer.learning_rate, or check the targets for values far from all others"
-        )
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """By what a validation is judged."""
-
-    name: str
-    """The task's monitored metric, or ``loss`` where that is not defined on these data."""
-    value: float
-    """Its value; NaN where nothing is defined."""
-    mode: str
-    """``min`` or ``max``."""
-
-    def is_better(self, progress: "Progress") -> bool:
-        """Return whether this is better than the best so far; two values of different names do not compare."""
-        if progress.best is None or math.isnan(progress.best):
-            return True  # also a metric that is nowhere defined leaves a best.pt
-        if progress.judged_by and progress.judged_by != self.name:
-            return progress.judged_by == "loss"
-        return self.value < progress.best if self.mode == "min" else self.value > progress.best
-
-
-def judge(metrics: dict[str, float], task: Task, step: int = 0) -> Judgement:
-    """Return the monitored metric, or the loss where the metric is not defined, as AUROC without both classes.
-
-    Raises:
-        TrainingDiverged: neither is a number.
-    """
-    if math.isfinite(metrics[task.monitor]) or "loss" not in metrics:
-        return Judgement(task.monitor, metrics[task.monitor], task.mode)
-    if not math.isfinite(metrics["loss"]):
-        raise TrainingDiverged(step, metrics["loss"])
-    return Judgement("loss", metrics["loss"], "min")
+from molgraph.training.optim import Swapped, build_optimizer, learning_rate
+from molgraph.training.progress import Progress, TrainingDiverged, judge
+from molgraph.training.task import Batches, Task
 
 
 @dataclass
@@ -312,8 +243,8 @@ class Trainer:
             f"val {judged.name} {judged.value:.4g}  (best {progress.best:.4g}, epoch {progress.best_epoch})",
         )
 
-    def _averaged_weights(self) -> "_Swapped":
-        return _Swapped(list(self.setup.task.parameters()), self.setup.average)
+    def _averaged_weights(self) -> "Swapped":
+        return Swapped(list(self.setup.task.parameters()), self.setup.average)
 
     def _content(self, task: Task, state: dict[str, Any]) -> dict[str, Any]:
         """Return what every checkpoint holds."""
@@ -360,39 +291,6 @@ class Trainer:
         if setup.device.type == "cuda" and "cuda" in content["generators"]:
             torch.cuda.set_rng_state(content["generators"]["cuda"], setup.device)
         self.console.print(f"resuming at epoch {self.progress.epoch + 1}, step {self.progress.step:,}", highlight=False)
-
-
-class _Swapped:
-    """Within the context, the parameters hold their moving average."""
-
-    def __init__(self, parameters: list[torch.nn.Parameter], average: list[Tensor]) -> None:
-        self.parameters, self.average = parameters, average
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        with torch.no_grad():
-            for parameter, average in zip(self.parameters, self.average, strict=False):
-                parameter.data, average.data = average.data, parameter.data
-
-
-def on_device(batches: Batches, device: torch.device) -> Batches:
-    """Return batches that are made on ``device``, if they can be; others are moved there one by one."""
-    return batches.on(device) if isinstance(batches, Resident) else batches
-
-
-def drawn(batches: Batches, number: int, device: torch.device, step: str = "eager") -> Iterator[Any]:
-    """Return the batches of an epoch, made ahead for a GPU.
-
-    Not those that are made on the GPU itself, and none beside captured steps: what another thread asks of the driver
-    while a graph is captured would break the capture.
-    """
-    made_there = getattr(batches, "resident", None) is not None
-    return batches.epoch(number) if made_there or step == "captured" else ahead(batches.epoch(number), device)
 
 
 def evaluate(task: Task, batches: Batches, device: torch.device) -> dict[str, float]:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from molgraph.training.muon import Muon, orthogonalized
+from molgraph.training.optim import Muon, orthogonalized
 
 SHAPES = [(32, 32), (48, 16), (16, 40), (32, 32), (16, 40)]
 

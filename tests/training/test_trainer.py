@@ -8,8 +8,9 @@ from rich.console import Console
 from molgraph.training.checkpoint import load_checkpoint, save_checkpoint
 from molgraph.training.config import OptimizerConfig, TrainerConfig
 from molgraph.training.hardware import precision
+from molgraph.training.progress import TrainingDiverged
 from molgraph.training.task import Task
-from molgraph.training.trainer import Trainer, TrainingDiverged, evaluate
+from molgraph.training.trainer import Trainer, evaluate
 from tests.training.toy import Interrupted, interrupt, make_data, make_task
 
 QUIET = Console(quiet=True)

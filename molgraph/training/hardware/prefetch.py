@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molgraph.training.task import Batches, Resident
+
 AHEAD = 4
 """Batches that are made before they are asked for."""
 
@@ -78,3 +80,18 @@ def pinned(value: Any) -> Any:
         return value
     changed = {field.name: pinned(getattr(value, field.name)) for field in fields(value) if field.init}
     return replace(value, **changed)
+
+
+def on_device(batches: Batches, device: torch.device) -> Batches:
+    """Return batches that are made on ``device``, if they can be; others are moved there one by one."""
+    return batches.on(device) if isinstance(batches, Resident) else batches
+
+
+def drawn(batches: Batches, number: int, device: torch.device, step: str = "eager") -> Iterator[Any]:
+    """Return the batches of an epoch, made ahead for a GPU.
+
+    Not those that are made on the GPU itself, and none beside captured steps: what another thread asks of the driver
+    while a graph is captured would break the capture.
+    """
+    made_there = getattr(batches, "resident", None) is not None
+    return batches.epoch(number) if made_there or step == "captured" else ahead(batches.epoch(number), device)
