@@ -85,7 +85,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _write_embedding(model: Any, options: argparse.Namespace) -> int:
     """Write the learned fingerprint beside the columns of the input, chunk by chunk."""
-    from molgraph.molecules.embedding import embed_file, embed_texts
+    from molgraph.molecules.files import embed_file, embed_texts
 
     if options.input:
         return embed_file(model, options.input, options.output, options.smiles_column, options.delimiter)
@@ -131,7 +131,7 @@ def _predict_file(model: Any, options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from molgraph.molecules.predict import predict_file
+    from molgraph.molecules.files import predict_file
 
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} molecules"), TimeElapsedColumn())

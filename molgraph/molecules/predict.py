@@ -1,4 +1,4 @@
-"""A run folder to predictions: ``load(run) -> TrainedModel -> predict(smiles)``, and ``CSV -> stream -> CSV``.
+"""A run folder to predictions: ``load(run) -> TrainedModel -> predict(smiles) | stream(smiles)``.
 
 No row is ever lost: a row that cannot be read keeps its place with an empty prediction and a reason in ``error``.
 """
@@ -23,12 +23,9 @@ from molgraph.molecules.careful import ReaderPool, read_carefully
 from molgraph.molecules.models.attribution import Explanation
 from molgraph.molecules.models.predictor import Predictor
 from molgraph.molecules.reading.parallel import available_cores
-from molgraph.molecules.reading.table import smiles_position
 from molgraph.molecules.reading.transforms import Transform
 from molgraph.molecules.report import measured_cells, prediction_cells, prediction_columns
 from molgraph.molecules.settings import DataConfig
-from molgraph.molecules.tables import Row, open_table, open_writer
-from molgraph.molecules.tables.resume import written_rows
 from molgraph.molecules.tasks import make_task
 from molgraph.molecules.trust import Trust, Verdict
 from molgraph.training import plugins
@@ -400,54 +397,6 @@ class TrainedModel:
             else:
                 told.append(self.classes[column][int(value)] if self.classes else f"{value:.4g}")
         return f"{smiles} ({similarity:.2f}: {', '.join(told)})"
-
-
-def predict_file(
-    model: TrainedModel,
-    source: Path,
-    output: Path | None,
-    smiles_column: str = "smiles",
-    delimiter: str | None = None,
-    workers: int | None = None,
-    resume: bool = False,
-) -> Iterator[Prediction]:
-    """Copy a table with predictions added: columns, rows and order stay. Yields each prediction once it is written.
-
-    Args:
-        model: trained model.
-        source: table, as `tables.open_table` takes it; ``-`` is standard input.
-        output: file to write; None is standard output. What an interrupted call has written stays in ``OUTPUT.part``.
-        smiles_column: column with the molecules.
-        delimiter: what separates the cells; None finds it.
-        workers: processes that read molecules.
-        resume: go on behind the rows of ``OUTPUT.part``.
-
-    Raises:
-        ValueError: the file, its header or the column is wrong, or what lies there does not belong to this input.
-    """
-    with open_table(source, delimiter) as table:
-        try:
-            position = smiles_position(table.header, smiles_column, table.name)
-        except ValueError as error:
-            raise ValueError(f"{error} (--smiles-column)") from error
-        header = table.header + model.columns()
-        rows = iter(table)
-        written = written_rows(output, header, rows) if resume and output else 0
-        pending: deque[Row] = deque()
-
-        def texts() -> Iterator[str]:
-            for row in rows:
-                pending.append(row)
-                yield row.cells[position].strip()
-
-        numbers = dict.fromkeys(model.number_columns(), "double")
-        with open_writer(output, header, table.format, numbers, keep=True, append=written > 0) as writer:
-            for prediction in model.stream(texts(), workers):
-                row = pending.popleft()
-                if row.problem:
-                    prediction = Prediction(prediction.smiles, None, row.problem)
-                writer.write(row.cells + model.cells(prediction))
-                yield prediction
 
 
 def load(run: str | Path, device: str = "auto", trust: Iterable[str] = ()) -> TrainedModel:
