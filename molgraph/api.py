@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from rich.console import Console
 
 from molgraph.molecules.columns import find_columns
 from molgraph.molecules.explain import write_explanations
@@ -41,6 +42,7 @@ def configuration(overrides: Sequence[str] = ()) -> dict[str, Any]:
 def train(
     table: Any,
     folder: str | Path | None = None,
+    console: Console | None = None,
     *,
     target: str | Sequence[str] = (),
     smiles: str | None = None,
@@ -53,6 +55,7 @@ def train(
         table: path of a table or a pandas ``DataFrame``. (A whole configuration, as `config.yaml` of a run holds it,
             trains that run.)
         folder: run folder; by default a new one in ``runs``.
+        console: where to print.
         target: column or columns to predict; found where only one can be meant.
         smiles: column with the molecules; found by default.
         overrides: as on the command line, for example ``["model=gcn", "trainer.epochs=20"]``.
@@ -70,7 +73,7 @@ def train(
     if isinstance(table, dict):
         if folder is None:
             raise ValueError("a configuration needs a folder: train(config, folder)")
-        return train_config(table, folder)
+        return train_config(table, folder, console)
     folder = Path(folder or Path("runs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S.%f}")
     if (folder / "last.pt").exists():
         raise ValueError(f"{folder} holds a run already; use molgraph.resume({str(folder)!r}) or another folder")
@@ -80,7 +83,7 @@ def train(
     config["data"] |= {"path": str(path), "smiles_column": found.smiles, "targets": found.targets, "on_error": "skip"}
     config = with_values(config, dict(settings or {}))
     config["label"] = config["label"] or next((o[6:] for o in overrides if o.startswith("model=")), "default")
-    train_config(config, folder)
+    train_config(config, folder, console)
     return load(folder)
 
 
