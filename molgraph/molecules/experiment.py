@@ -22,7 +22,7 @@ from molgraph.molecules.plan import expected_time, plan_lines
 from molgraph.molecules.reading import splits
 from molgraph.molecules.reading.duplicates import merge
 from molgraph.molecules.reading.table import MoleculeTable, read_table
-from molgraph.molecules.report import PropertyReport
+from molgraph.molecules.report import Predicted, PropertyReport
 from molgraph.molecules.settings import DataConfig, make_split
 from molgraph.molecules.tasks import check_targets, make_task, mean_prediction, number_of_outputs, statistics
 from molgraph.molecules.trust import Neighbors, Trust
@@ -32,6 +32,8 @@ from molgraph.training.experiment import Experiment
 from molgraph.training.supervised import Regression, Supervised
 from molgraph.training.trainer import Trainer
 
+REJECTED = "rejected.csv"
+"""File of a run folder that lists the rows that were left out."""
 COVERAGE = 0.9
 """Of the intervals that the report judges."""
 FORWARD_AND_BACKWARD = 3.5
@@ -70,8 +72,9 @@ class PropertyExperiment(Experiment):
             )
         self.config, self.console, self.balance = DataConfig(**check_keys("data", DataConfig, data)), console, balance
         self.model_config, self.seed, self.folder = model, seed, folder
-        self.left_out: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.left_out: Predicted = {}
         self.members: dict[str, Any] = {}
+        self.trust: Trust | None = None
         predictor_class(model)
 
     def prepare(self) -> Self:
@@ -119,28 +122,23 @@ class PropertyExperiment(Experiment):
         # The rows that a published set is known to have wrong do not stop it: they are skipped, and said.
         on_error = "skip" if self.config.name else self.config.on_error
         table = locate(self.config.reader)() if self.config.reader else read_table(self.config.source())
-        table, canonical = check_molecules(
-            table, self.config.standardization(), on_error, self.config.workers, self.console
-        )
+        checked = check_molecules(table, self.config.standardization(), on_error, self.config.workers, self.console)
+        table, canonical = merge(*checked, self.config.duplicates)
         if table.rejected:
-            path = folder / "rejected.csv"
+            path = folder / REJECTED
             write_rejected(path, table, self.config.id_column)
             first = table.rejected[0]
-            if self.config.path:
-                return merge(table, canonical, self.config.duplicates)  # the plan tells of them
-            self.console.print(
-                f"[yellow]{len(table.rejected)} rows are left out[/], reasons in {path.name}; the first: "
-                f"row {first.row}, {escape(repr(first.smiles))}, {escape(first.reason)}",
-                highlight=False,
-            )
-        return merge(table, canonical, self.config.duplicates)
+            if not self.config.path:  # else the plan tells of them
+                self.console.print(
+                    f"[yellow]{len(table.rejected)} rows are left out[/], reasons in {path.name}; the first: "
+                    f"row {first.row}, {escape(repr(first.smiles))}, {escape(first.reason)}",
+                    highlight=False,
+                )
+        return table, canonical
 
     def _describe(self) -> None:
         if self.config.path:
-            rejected = self.folder / "rejected.csv"
-            lines = plan_lines(
-                self.table, self.canonical, self.split, self.config, rejected if rejected.exists() else None
-            )
+            lines = plan_lines(self.table, self.canonical, self.split, self.config, self.folder / REJECTED)
             for line in lines:
                 self.console.print(line, highlight=False, markup=False, soft_wrap=True)
             self._say_straddling()
@@ -236,7 +234,6 @@ class PropertyExperiment(Experiment):
         """Evaluate on the test part; write results.json, predictions.csv and a plot; print the table."""
         units = [target.unit for target in self.table.targets]
         report = PropertyReport(self.task, units, self.console, self.table.transforms)
-        trust, judged = (None, {}) if self.config.graphs else self._trust(report)
         results = report.write(
             folder,
             parts={"val": self.val, "test": self.test},
@@ -251,23 +248,23 @@ class PropertyExperiment(Experiment):
             | ({"committee": self.members} if self.members else {}),
             known=self.left_out,
             limits=self._limits(),
-            trust=judged,
+            judge=None if self.config.graphs else self._judge,
         )
-        if trust:
-            save_checkpoint(folder / "best.pt", load_checkpoint(folder / "best.pt") | {"trust": trust.state()})
+        if self.trust:
+            save_checkpoint(folder / "best.pt", load_checkpoint(folder / "best.pt") | {"trust": self.trust.state()})
         return results
 
-    def _trust(self, report: PropertyReport) -> tuple[Trust, dict[str, dict[str, float]]]:
-        """Calibrate intervals on the validation part, and judge them on the test part."""
+    def _judge(self, predicted: Predicted) -> dict[str, dict[str, float]]:
+        """Calibrate intervals on the validation part; return their coverage and width on the test part."""
         smiles = {part: [self.table.smiles[row] for row in getattr(self.split, part)] for part in splits.PARTS}
         neighbors = Neighbors.of(smiles["train"], self.table.values[self.split.train])
         if self.table.kind != "regression":
             nothing = np.zeros((len(smiles["val"]), 0))
-            return Trust.learn(neighbors, smiles["val"], nothing, nothing), {}
-        known = {"val": self.left_out.get("val") or report.collect(self.val), "test": report.collect(self.test)}
-        (predicted, measured), (said, truth) = [(p.numpy(), t.numpy()) for p, t in known.values()]
-        trust = Trust.learn(neighbors, smiles["val"], predicted, measured)
-        half = trust.intervals(smiles["test"], said, COVERAGE)
+            self.trust = Trust.learn(neighbors, smiles["val"], nothing, nothing)
+            return {}
+        (known, measured), (said, truth) = [[t.numpy() for t in predicted[part]] for part in ("val", "test")]
+        self.trust = Trust.learn(neighbors, smiles["val"], known, measured)
+        half = self.trust.intervals(smiles["test"], said, COVERAGE)
         judged = {}
         for column, name in enumerate(self.task.names):
             tested = ~np.isnan(truth[:, column]) & ~np.isnan(half[:, column])
@@ -275,7 +272,7 @@ class PropertyExperiment(Experiment):
                 inside = np.abs(said - truth)[tested, column] <= half[tested, column]
                 width = 2 * half[tested, column].mean()
                 judged[name] = {"coverage_90": float(inside.mean()), "width_90": float(width)}
-        return trust, judged
+        return judged
 
     def _limits(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return bounds and values of the test part, if any of them is a bound."""

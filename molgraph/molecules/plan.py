@@ -20,7 +20,7 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
 def plan_lines(
-    table: MoleculeTable, canonical: list[str], split: Split, config: DataConfig, rejected: Path | None
+    table: MoleculeTable, canonical: list[str], split: Split, config: DataConfig, rejected: Path
 ) -> list[str]:
     """Return how a table of one's own was read, and how to read it otherwise.
 
@@ -29,7 +29,7 @@ def plan_lines(
         canonical: canonical SMILES of each.
         split: its parts.
         config: what the user set.
-        rejected: file that lists the rows that were left out, if there are any.
+        rejected: file that lists the rows that were left out.
     """
     lines = [f"{table.name}: {_written(table, config)}", _rows(table, rejected)]
     for column in range(min(TARGETS, len(table.targets))):
@@ -54,15 +54,16 @@ def _written(table: MoleculeTable, config: DataConfig) -> str:
     return text + (f", {form.compression}" if form.compression else "") + f"; molecules in the column {column!r}"
 
 
-def _rows(table: MoleculeTable, rejected: Path | None) -> str:
+def _rows(table: MoleculeTable, rejected: Path) -> str:
     if not table.rejected:
         return f"rows: {len(table):,}, all used"
     reasons = Counter(_kind_of(row.reason) for row in table.rejected).most_common()
     told = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:REASONS])
     more = sum(count for _, count in reasons[REASONS:])
     first = table.rejected[0]
-    where = f"; each with its reason in {rejected}" if rejected else ""
-    where += f"; the first: row {first.row}, {first.smiles[:40]!r}, {first.reason[:80]}"
+    where = (
+        f"; each with its reason in {rejected}; the first: row {first.row}, {first.smiles[:40]!r}, {first.reason[:80]}"
+    )
     told += f", {more:,} others" if more else ""
     return f"rows: {len(table):,} used, {len(table.rejected):,} left out ({told}){where}"
 

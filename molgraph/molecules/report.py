@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from molgraph.training.supervised import MultiClass, Regression, Supervised
 from molgraph.training.task import Batches
 
 Metrics = dict[str, dict[str, float]]
+Predicted = dict[str, tuple[Tensor, Tensor]]
+"""Predictions ``[M, outputs]`` and targets ``[M, T]`` of each part."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class PropertyReport:
         rows: tuple[list[str], list[list[str]]],
         extra: dict[str, Any],
         limits: tuple[Tensor, Tensor] | None = None,
-        trust: Metrics | None = None,
-        known: dict[str, tuple[Tensor, Tensor]] | None = None,
+        judge: Callable[[Predicted], Metrics] | None = None,
+        known: Predicted | None = None,
     ) -> dict[str, Any]:
         """Evaluate, write all files of the run folder, print the table, and return the content of ``results.json``.
 
@@ -55,18 +57,19 @@ class PropertyReport:
             baseline: what a model that ignores its input says ``[outputs]``.
             rows: header and cells of the test part.
             extra: further entries of ``results.json``.
-            trust: coverage and width of the intervals of each target on the test part.
+            judge: further metrics of each target on the test part, from predictions and targets of all parts.
             limits: which values of the test part are bounds (-1, 0, 1) and all its values ``[M, T]``; None: none is.
             known: predictions and targets of parts that the model has learned from, by models that left them out.
         """
         start = time.perf_counter()
         known = known or {}
-        predicted = {name: known.get(name) or self.collect(batches) for name, batches in parts.items()}
+        predicted = {name: known.get(name) or self._collect(batches) for name, batches in parts.items()}
         rate = sum(len(pair[1]) for name, pair in predicted.items() if name not in known) / (
             time.perf_counter() - start
         )
         results: dict[str, Any] = {name: self.task.table(*pair) for name, pair in predicted.items()}
-        for name, numbers in (trust or {}).items():
+        trust = judge(predicted) if judge else {}
+        for name, numbers in trust.items():
             results["test"][name] |= numbers
         constant = baseline.expand(len(predicted["test"][0]), -1)
         results["baseline"] = self.task.table(constant, predicted["test"][1])
@@ -82,7 +85,7 @@ class PropertyReport:
         plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")
         draw(plot, self.task, self.units, *predicted["test"])
         self._print(results, predicted["test"][1])
-        for name, numbers in (trust or {}).items():
+        for name, numbers in trust.items():
             self.console.print(
                 f"{name}: intervals for 90 % hold {numbers['coverage_90']:.1%} of the test part, "
                 f"{shown(numbers['width_90'])} wide on average (molgraph predict --coverage 0.9)",
@@ -103,7 +106,7 @@ class PropertyReport:
         counts = zip(self.task.names, (bounds != 0).sum(0).tolist(), kept.sum(0).tolist(), strict=True)
         return {name: {"rows": rows, "kept": right} for name, rows, right in counts if rows}
 
-    def collect(self, batches: Batches) -> tuple[Tensor, Tensor]:
+    def _collect(self, batches: Batches) -> tuple[Tensor, Tensor]:
         """Return predictions ``[M, outputs]`` and exactly measured targets ``[M, T]`` of a part, on the CPU."""
         device = next(iter(self.task.state_dict().values())).device
         self.task.eval()

@@ -13,7 +13,6 @@ from molgraph.molecules.trust.neighbors import Neighbors
 
 NEIGHBORS = 5
 """Training molecules that tell how hard a molecule is."""
-FEATURES = ("distance", "mean distance", "neighbors disagree", "against neighbors")
 OUTSIDE, EDGE = 0.05, 0.2
 """Shares of the held-out molecules that are farther from the training molecules than what is called inside."""
 Array = NDArray[np.float64]
@@ -85,10 +84,6 @@ class Trust:
             verdicts.append(Verdict(low.tolist(), high.tolist(), self._domain(float(similarity[number, 0])), near))
         return verdicts
 
-    def domains(self, smiles: Sequence[str]) -> list[str]:
-        """Return where each molecule lies: ``inside``, ``edge`` or ``outside``."""
-        return [self._domain(float(share)) for share in self.neighbors.nearest(smiles, 1)[1][:, 0]]
-
     def _domain(self, similarity: float) -> str:
         outside, edge = self.borders
         return "outside" if similarity < outside else "edge" if similarity < edge else "inside"
@@ -118,7 +113,7 @@ class Trust:
 
 
 def _features(neighbors: Neighbors, rows: NDArray[np.int64], similarity: Any, predicted: Array, column: int) -> Array:
-    """Return what tells how hard molecules are ``[M, len(FEATURES)]``: far, between opinions, against them."""
+    """Return what tells how hard molecules are ``[M, 4]``: far, between opinions, against them."""
     values = neighbors.values[rows, column]
     known = ~np.isnan(values)
     weights = np.where(known, similarity.astype(np.float64) + 1e-3, 0.0)

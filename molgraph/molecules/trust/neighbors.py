@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -38,12 +39,17 @@ class Neighbors:
         texts = [smiles[int(row)] for row in chosen]
         return cls(texts, np.asarray(values, np.float64)[chosen], np.packbits(bits_of(texts), axis=1))
 
+    @cached_property
+    def _known(self) -> tuple[Tensor, Tensor]:
+        """Bits of all molecules ``[N, BITS]`` and how many each has ``[N]``, unpacked once for all calls."""
+        known = torch.from_numpy(np.unpackbits(self.bits, axis=1)).float()
+        return known, known.sum(1)
+
     def nearest(self, smiles: Sequence[str], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the nearest training molecules of each valid SMILES and their Tanimoto similarity ``[M, count]``."""
         count = min(count, len(self.smiles))
         rows, shares = [], []
-        known = torch.from_numpy(np.unpackbits(self.bits, axis=1)).float()
-        sizes = known.sum(1)
+        known, sizes = self._known
         for start in range(0, len(smiles), ROWS):
             asked = torch.from_numpy(bits_of(smiles[start : start + ROWS])).float()
             both = asked @ known.T
