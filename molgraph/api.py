@@ -33,10 +33,13 @@ def configuration(overrides: Sequence[str] = ()) -> dict[str, Any]:
     ConfigStore.instance().store(group="trainer", name="schema", node=TrainerConfig)
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra.compose("train", list(overrides))
+            config = hydra.compose("train", list(overrides), return_hydra_config=True)
     except hydra.errors.HydraException as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    chosen = config.hydra.runtime.choices["model"]
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    content = cast(dict[str, Any], OmegaConf.to_container(plain, resolve=True, throw_on_missing=True))
+    return content | {"label": content["label"] or chosen}
 
 
 def train(
@@ -80,9 +83,8 @@ def train(
     path = _stored(table, folder) if is_frame(table) else Path(table)
     found = find_columns(path, smiles, [target] if isinstance(target, str) else list(target))
     config = configuration(["data=molecules", *overrides])
-    config["data"] |= {"path": str(path), "smiles_column": found.smiles, "targets": found.targets, "on_error": "skip"}
+    config["data"] |= found.settings(path, overrides)
     config = with_values(config, dict(settings or {}))
-    config["label"] = config["label"] or next((o[6:] for o in overrides if o.startswith("model=")), "default")
     train_config(config, folder, console)
     return load(folder)
 

@@ -231,10 +231,8 @@ def _own_table(words: list[str]) -> tuple[list[str], dict[str, Any]]:
     found = find_columns(options.file, options.smiles, options.target, options.id)
     for note in found.notes:
         Console().print(note, highlight=False, markup=False, soft_wrap=True)
-    columns = {"smiles_column": found.smiles, "targets": found.targets, "id_column": options.id}
-    skip = {} if any(word.startswith("data.on_error=") for word in rest) else {"on_error": "skip"}
     rest = [*rest, "plan=true"] if options.plan else rest
-    return ["data=molecules", *rest], {"path": str(options.file)} | columns | skip
+    return ["data=molecules", *rest], found.settings(options.file, rest, options.id)
 
 
 def _kept_input() -> Path:

@@ -56,7 +56,7 @@ class _Estimator(BaseEstimator):
                 writer.write([text, *("" if value != value else str(value) for value in row), part])
         config = configuration(["data=molecules", f"model={self.model}", f"seed={self.seed}", *self.overrides])
         config["data"] |= {"path": table, "targets": names, "kind": kind, "split": "column", "split_column": "part"}
-        config = with_values(config, dict(self.settings or {})) | {"label": self.model}
+        config = with_values(config, dict(self.settings or {}))
         train(config, f"{self._folder.name}/run", Console(quiet=True))
         self.model_: TrainedModel = load(f"{self._folder.name}/run")
         self.n_features_in_ = 1

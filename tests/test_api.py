@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import molgraph
+from molgraph.api import configuration
 
 SMILES = ["C" * n for n in range(1, 25)] + ["C" * n + "O" for n in range(1, 25)]
 VALUES = [float(len(text)) for text in SMILES]
@@ -103,3 +104,17 @@ def test_three_classes_and_several_targets():
     assert set(classifier.predict(SMILES)) <= {0, 1, 2}
     values = np.stack([VALUES, VALUES], axis=1)
     assert molgraph.MolGraphRegressor(model="ridge").fit(SMILES, values).predict(["CC"]).shape == (1, 2)
+
+
+def test_what_the_user_says_of_bad_rows_counts_and_the_run_is_called_by_its_model(tmp_path):
+    frame = pandas.DataFrame({"smiles": [*SMILES, "nonsense"], "y": [*VALUES, 1.0]})
+    with pytest.raises(ValueError, match="cannot be used"):
+        molgraph.train(frame, tmp_path / "strict", overrides=["model=ridge", "data.on_error=raise"])
+    molgraph.train(frame, tmp_path / "run", overrides=["model=ridge"])
+    assert "label: ridge" in (tmp_path / "run" / "config.yaml").read_text()
+    assert configuration()["label"] == "dmpnn_rdkit"
+
+
+def test_a_list_without_a_molecule_has_no_fingerprints(trained):
+    assert molgraph.embed(trained, ["nonsense", ""]).shape == (2, 0)
+    assert molgraph.embed(trained, []).shape == (0, 0)

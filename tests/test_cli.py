@@ -662,3 +662,21 @@ def test_bounds_and_scales_go_through_training_prediction_and_evaluation(tmp_pat
     )
     main(["evaluate", str(run), "-i", str(tmp_path / "assay.csv")])
     assert name.split()[0] in capsys.readouterr().out.partition("RMSE")[2]
+
+
+def test_a_table_without_a_molecule_keeps_its_rows_when_fingerprints_are_asked_for(run, tmp_path):
+    write_table(tmp_path / "in.csv", ["id", "smiles"], [[1, "nonsense"], [2, ""]])
+    words = ["predict", str(run), "-i", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"), "--embedding"]
+    assert main(words) == 3
+    rows = rows_of(tmp_path / "out.csv")
+    assert [row["id"] for row in rows] == ["1", "2"]
+    assert all(row["embedding_0"] == "" for row in rows)
+
+
+def test_a_molecule_whose_rows_are_tied_is_listed_with_the_rows_left_out(tmp_path):
+    rows = "".join(f"{'C' * n}O,{n % 2}\n" for n in range(1, 41))
+    (tmp_path / "t.csv").write_text("smiles,y\n" + rows + "CCN,0\nNCC,1\n")
+    run = tmp_path / "run"
+    main(["train", str(tmp_path / "t.csv"), "data.duplicates=mean", "model=mean", f"hydra.run.dir={run}"])
+    (left_out,) = rows_of(run / "rejected.csv")
+    assert (left_out["row"], "as many each" in left_out["reason"]) == ("42", True)

@@ -7,15 +7,16 @@ once in a pool; where that fails, this one finds the row.
 import contextlib
 import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
+from molgraph.molecules.models.predictor import Featurizer
+
 Read = tuple[Any, dict[int, str]]
 """Valid rows as a model reads them, and the reason of each other row."""
-Featurizer = Callable[[Sequence[str]], Read]
 
 SECONDS = 10.0
 """How long one molecule may take."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from molgraph.molecules.reading.smiles import parse_valid
 from molgraph.molecules.reading.values import is_measured
@@ -41,6 +42,18 @@ class Columns:
     """Columns to predict."""
     notes: list[str]
     """What was found and not said, in sentences."""
+
+    def settings(self, path: Path, overrides: Sequence[str], identifier: str | None = None) -> dict[str, Any]:
+        """Return the keys of ``data`` for a table of one's own; rows that cannot be used do not stop it.
+
+        Args:
+            path: of the table.
+            overrides: what the user says of the configuration; there ``data.on_error`` can be said otherwise.
+            identifier: column with the name of each molecule.
+        """
+        keys = {"path": str(path), "smiles_column": self.smiles, "targets": self.targets, "id_column": identifier}
+        said = any(word.startswith("data.on_error=") for word in overrides)
+        return keys if said else keys | {"on_error": "skip"}
 
 
 def find_columns(

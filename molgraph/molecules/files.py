@@ -101,7 +101,7 @@ def _write(
         for chunk in _chunks(iter(rows)):
             learned = model.embed([cells[place].strip() for cells in chunk])
             for cells, values in zip(chunk, learned, strict=True):
-                bad = bool(np.isnan(values[0]))
+                bad = not np.isfinite(values).any()
                 failed += bad
                 writer.write(cells + ([""] * width if bad else [f"{value:.7g}" for value in values]))
     return failed

@@ -204,28 +204,20 @@ class TrainedModel:
         Raises:
             ValueError: the model has none.
         """
-        rows: list[NDArray[np.float32]] = []
+        good: list[int] = []
+        learned: list[NDArray[np.float32]] = []
         for start in range(0, len(smiles), CHUNK):
             chunk = list(smiles[start : start + CHUNK])
-            encoded, errors = self.featurizer(chunk)
-            good = [row for row in range(len(chunk)) if row not in errors]
+            encoded, errors = self._read(chunk)
+            good += [start + row for row in range(len(chunk)) if row not in errors]
             with torch.inference_mode():
-                parts = [
-                    self.model.fingerprint(encoded.batch(part.numpy()).to(self.device)).float().cpu().numpy()
-                    for part in torch.arange(len(good)).split(128)
-                ]
-            learned = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-            found = np.full((len(chunk), learned.shape[1]), np.nan, np.float32)
-            found[good] = learned
-            rows.append(found)
-        width = max((part.shape[1] for part in rows), default=0)
-        return (
-            np.concatenate(
-                [part if part.shape[1] else np.full((len(part), width), np.nan, np.float32) for part in rows]
-            )
-            if rows
-            else np.zeros((0, 0), np.float32)
-        )
+                for part in torch.arange(len(chunk) - len(errors)).split(128):
+                    batch = encoded.batch(part.numpy()).to(self.device)
+                    learned.append(self.model.fingerprint(batch).float().cpu().numpy())
+        found = np.full((len(smiles), learned[0].shape[1] if good else 0), np.nan, np.float32)
+        if good:
+            found[good] = np.concatenate(learned)
+        return found
 
     def _predict_chunk(self, smiles: Sequence[str], encoded: Any, errors: dict[int, str]) -> list[Prediction]:
         numbers = list(self._values(encoded))
@@ -320,14 +312,18 @@ class TrainedModel:
                     waiting.append(submit(following))
                 yield from predictions
 
+    def _read(self, smiles: list[str]) -> tuple[Any, dict[int, str]]:
+        """Read a chunk in this process; if that fails, row by row in another."""
+        try:
+            return self.featurizer(smiles)
+        except Exception:
+            return read_carefully(self.featurizer, smiles)
+
     def _predict_read(
         self, smiles: list[str], pool: ReaderPool | None = None, read: "Future[Any] | None" = None
     ) -> list[Prediction]:
         """Predict a chunk; whatever a row does becomes its reason, and the others have their predictions."""
-        try:
-            encoded, errors = pool.result(smiles, read) if pool and read else self.featurizer(smiles)
-        except Exception:
-            encoded, errors = read_carefully(self.featurizer, smiles)
+        encoded, errors = pool.result(smiles, read) if pool and read else self._read(smiles)
         try:
             return self._predict_chunk(smiles, encoded, errors)
         except Exception as error:

@@ -8,7 +8,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from molgraph.molecules.graphs.dataset import Encoded
 from molgraph.molecules.models.attribution import Explanation, explain_fingerprint
 from molgraph.molecules.models.descriptors import DescriptorBranch
-from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, fingerprints, read_fingerprints
+from molgraph.molecules.models.fingerprints import DESCRIPTORS, MORGAN_BITS, VectorSet, fingerprints, read_fingerprints
 from molgraph.molecules.models.predictor import Featurizer, Predictor
 from molgraph.molecules.reading.smiles import Standardization
 from molgraph.training.config import check_keys
@@ -31,10 +31,8 @@ MOST_CERTAIN = 1e-4
 
 
 @dataclass(frozen=True)
-class Fingerprints:
+class Fingerprints(VectorSet):
     """A data set as a fingerprint model reads it."""
-
-    padded: ClassVar[bool] = False
 
     counts: NDArray[np.uint8]
     """Morgan counts ``[M, MORGAN_BITS]``."""
@@ -44,15 +42,6 @@ class Fingerprints:
     def __len__(self) -> int:
         """Return the number of molecules."""
         return len(self.counts)
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Every molecule costs the same."""
-        return np.ones(len(self), dtype=np.int64)
-
-    def for_epoch(self, number: int) -> Self:
-        """Return the same molecules: a fingerprint is not augmented."""
-        return self
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Gather molecules, ``[B, MORGAN_BITS + len(DESCRIPTORS)]``."""

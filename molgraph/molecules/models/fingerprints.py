@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,25 @@ DESCRIPTORS = tuple((name, function) for name, function in Descriptors.descList 
 
 LARGEST = 1e6
 """Descriptors are cut to this magnitude; a few grow without bound."""
+
+
+class VectorSet:
+    """What data sets of one vector a molecule share: nothing is padded, and all molecules cost the same."""
+
+    padded: ClassVar[bool] = False
+
+    def __len__(self) -> int:
+        """Return the number of molecules."""
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Every molecule costs the same."""
+        return np.ones(len(self), dtype=np.int64)
+
+    def for_epoch(self, number: int) -> Self:
+        """Return the same molecules: a fingerprint is not augmented."""
+        return self
 
 
 def morgan_counts(mol: Chem.Mol, radius: int = MORGAN_RADIUS, bits: int = MORGAN_BITS) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ acceptor, ring ...), pairs of atoms at a distance, and chains of four atoms.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from rich.console import Console
 from torch import Tensor
 
 from molgraph.molecules.graphs.cache import cached, content_key
+from molgraph.molecules.models.fingerprints import VectorSet
 from molgraph.molecules.reading.parallel import map_chunks
 from molgraph.molecules.reading.smiles import Standardization, parse, parse_valid
 
@@ -49,10 +50,8 @@ def generator(kind: str) -> Any:
 
 
 @dataclass(frozen=True)
-class SubstructureCounts:
+class SubstructureCounts(VectorSet):
     """A data set as a kernel reads it: the columns that occur in each molecule, and how often."""
-
-    padded: ClassVar[bool] = False
 
     starts: NDArray[np.int64]
     """Where each molecule's entries begin ``[M + 1]``."""
@@ -64,15 +63,6 @@ class SubstructureCounts:
     def __len__(self) -> int:
         """Return the number of molecules."""
         return len(self.starts) - 1
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Every molecule costs the same."""
-        return np.ones(len(self), dtype=np.int64)
-
-    def for_epoch(self, number: int) -> Self:
-        """Return the same molecules: a fingerprint is not augmented."""
-        return self
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """Gather molecules into dense counts ``[B, WIDTH]``, uint8."""

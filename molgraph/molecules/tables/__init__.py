@@ -2,7 +2,7 @@
 
 from molgraph.molecules.tables.columnar import text_of
 from molgraph.molecules.tables.reader import Row, TableReader, open_lines, open_table
-from molgraph.molecules.tables.text import TableFormat
+from molgraph.molecules.tables.text import TableFormat, plain_name
 from molgraph.molecules.tables.writer import TableWriter, open_writer
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "open_lines",
     "open_table",
     "open_writer",
+    "plain_name",
     "text_of",
 ]

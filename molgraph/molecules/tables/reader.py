@@ -96,12 +96,12 @@ def open_table(
         compression, head, stream = decompress(raw, name)
         kind = kind_of(head, name, asked=delimiter is not None)
         if kind in ("parquet", "excel"):
-            with _seekable(raw if not compression else stream, stream) as file:
+            with _seekable(raw, stream, compression) as file:
                 yield _stored(file, name, TableFormat(kind, compression=compression))
             return
         form = TableFormat(kind, encoding=encoding or guess_encoding(head), compression=compression)
         if kind == "sdf":
-            with _seekable(raw if not compression else stream, stream) as file:
+            with _seekable(raw, stream, compression) as file:
                 yield _structures(file, name, form)
             return
         text = io.TextIOWrapper(stream, encoding=form.encoding, newline="")
@@ -158,9 +158,9 @@ def _open_bytes(source: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _seekable(raw: BinaryIO, stream: BinaryIO) -> Iterator[BinaryIO]:
+def _seekable(raw: BinaryIO, stream: BinaryIO, compression: str) -> Iterator[BinaryIO]:
     """Give a file that can be read from any place: the file itself, or a copy on disk of what only flows."""
-    if isinstance(raw, io.BufferedReader) and raw is not stream and raw.seekable():
+    if not compression and isinstance(raw, io.BufferedReader) and raw.seekable():
         raw.seek(0)
         yield raw
         return

@@ -112,7 +112,7 @@ def kind_of(head: bytes, name: str, asked: bool) -> str:
             raise ValueError(f"{name} is {what} and no table; give CSV, SDF, SMI, Parquet or Excel")
     if asked:
         return "csv"
-    stem = name.lower().removesuffix(".gz").removesuffix(".zst")
+    stem = plain_name(name)
     if stem.endswith((".sdf", ".sd", ".mol")):
         if b"M  END" not in head:
             raise ValueError(f"{name} holds no structure that ends in 'M  END'; is it an SDF file?")
@@ -122,6 +122,15 @@ def kind_of(head: bytes, name: str, asked: bool) -> str:
     first = head.split(b"\n", 1)[0].lower()
     titled = b"smi" in first and any(mark in first for mark in (b"\t", b",", b";"))
     return "smi" if stem.endswith((".smi", ".smiles", ".ism", ".can")) and not titled else "csv"
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a file in lower case, without the ending of its compression.
+
+    >>> plain_name("Assay.CSV.gz")
+    'assay.csv'
+    """
+    return name.lower().removesuffix(".gz").removesuffix(".zst")
 
 
 def resumable(path: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO, cast
 
 from molgraph.molecules.tables.columnar import ExcelWriter, ParquetWriter
 from molgraph.molecules.tables.sdf import SdfWriter
-from molgraph.molecules.tables.text import TableFormat, resumable
+from molgraph.molecules.tables.text import TableFormat, plain_name, resumable
 
 
 class TableWriter(Protocol):
@@ -88,7 +88,7 @@ def _by_ending(path: Path, like: TableFormat) -> tuple[str, str]:
     """Return the delimiter and the compression that a name asks for."""
     name = path.name.lower()
     compression = {".gz": "gzip", ".zst": "zstd"}.get(Path(name).suffix, "")
-    ending = Path(name.removesuffix(".gz").removesuffix(".zst")).suffix
+    ending = Path(plain_name(name)).suffix
     if ending in (".xls", ".smi", ".smiles", ".json", ".mol") or (compression and ending in (".parquet", ".xlsx")):
         raise ValueError(f"{path}: tables are not written so; choose .csv, .tsv, .parquet, .xlsx or .sdf")
     if ending in (".tsv", ".tab"):
@@ -116,7 +116,7 @@ def _opened(
         stored.close()
         return
     with _open_text(part, compression, append) as file:
-        if Path(path.name.lower().removesuffix(".gz").removesuffix(".zst")).suffix == ".sdf":
+        if plain_name(path.name).endswith(".sdf"):
             yield SdfWriter(file, header)
             return
         writer = TextWriter(file, delimiter)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from molgraph.molecules.tables import open_lines, open_table
+from molgraph.molecules.tables import open_lines, open_table, plain_name
 
 SMILES_FILES = (".smi", ".smiles", ".ism", ".can")
 """Endings of files in which the name of a molecule may follow its SMILES."""
@@ -26,7 +26,7 @@ def read_rows(path: Path, columns: tuple[str, ...], prose: bool = False) -> Iter
     if not is_table(path):
         if len(columns) > 1:
             raise ValueError(f"{path} has one text a line and no columns {', '.join(columns)}; that takes a CSV file")
-        whole = prose and not _stem(path).endswith(SMILES_FILES)
+        whole = prose and not plain_name(path.name).endswith(SMILES_FILES)
         with open_lines(path) as lines:
             yield from ((line.rstrip("\r\n") if whole else line.split()[0],) for line in lines if line.strip())
         return
@@ -42,8 +42,4 @@ def read_rows(path: Path, columns: tuple[str, ...], prose: bool = False) -> Iter
 
 def is_table(path: Path) -> bool:
     """Return whether a file has columns, by its name; any other file has one text a line."""
-    return _stem(path).endswith(TABLES)
-
-
-def _stem(path: Path) -> str:
-    return path.name.lower().removesuffix(".gz").removesuffix(".zst")
+    return plain_name(path.name).endswith(TABLES)
