@@ -680,3 +680,27 @@ def test_a_molecule_whose_rows_are_tied_is_listed_with_the_rows_left_out(tmp_pat
     main(["train", str(tmp_path / "t.csv"), "data.duplicates=mean", "model=mean", f"hydra.run.dir={run}"])
     (left_out,) = rows_of(run / "rejected.csv")
     assert (left_out["row"], "as many each" in left_out["reason"]) == ("42", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n: f"{n / 4:.2f}".replace(".", ","), ["data.decimal=comma"]),
+        (lambda n: f">{n / 4}" if n % 7 == 0 else n / 4, []),
+        (lambda n: 10.0 ** (n / 4), ["data.transform=log10"]),
+        (lambda n: ("inactive", "active")[n % 2], []),
+        (lambda n: ("low", "mid", "high")[n % 3], ["model=gcn"]),
+    ],
+    ids=["decimal comma", "bounds", "another scale", "words", "three words"],
+)
+def test_runs_are_compared_by_what_was_measured_however_it_is_written(tmp_path, change, words):
+    rows = "".join(f"{'C' * n}O;{change(n)}\n" for n in range(1, 81))
+    (tmp_path / "t.csv").write_text("smiles;y\n" + rows)
+    model = [] if any("model=" in word for word in words) else ["model=ridge"]
+    split = "data.fractions=[0.6,0.1,0.3]"
+    run = tmp_path / "run"
+    main(["train", str(tmp_path / "t.csv"), *words, *model, split, "trainer.epochs=1", f"hydra.run.dir={run}"])
+    ((name, metrics),) = json.loads((run / "results.json").read_text())["test"].items()
+    (row,) = molgraph.compare([run])
+    assert name in ("y", "log10(y)")
+    assert row["scores"][0] == pytest.approx(metrics[row["monitor"]], rel=1e-3)

@@ -81,7 +81,7 @@ class PropertyReport:
         if limits:
             results["bounds"] = self._kept(predicted["test"][0], *limits)
         (folder / "results.json").write_text(json.dumps(_defined(results), indent=2, allow_nan=False) + "\n")
-        self._write_predictions(folder / "predictions.csv", predicted["test"][0], rows, extra.get("classes", []))
+        self._write_predictions(folder / "predictions.csv", predicted["test"], rows, extra.get("classes", []))
         plot = folder / ("parity.png" if isinstance(self.task, Regression) else "curves.png")
         draw(plot, self.task, self.units, *predicted["test"])
         self._print(results, predicted["test"][1])
@@ -130,18 +130,41 @@ class PropertyReport:
         return sizes
 
     def _write_predictions(
-        self, path: Path, predicted: Tensor, rows: tuple[list[str], list[list[str]]], classes: list[list[str]]
+        self,
+        path: Path,
+        test: tuple[Tensor, Tensor],
+        rows: tuple[list[str], list[list[str]]],
+        classes: list[list[str]],
     ) -> None:
         columns = prediction_columns(self.task.names, classes)
         columns += [f"{change.column}_predicted" for change in self.transforms if change]
+        measured = self._measured(test[1], rows, classes)
+        columns += [f"{name}_measured" for name in measured]
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(rows[0] + columns)
             spreads = self.task.std.tolist() if isinstance(self.task, Regression) else ()
-            for cells, values in zip(rows[1], predicted, strict=True):
+            for row, (cells, values) in enumerate(zip(rows[1], test[0], strict=True)):
                 numbers = values.tolist()
-                back = measured_cells(numbers, self.transforms)
+                back = measured_cells(numbers, self.transforms) + [column[row] for column in measured.values()]
                 writer.writerow(cells + prediction_cells(numbers, classes, spreads) + back)
+
+    def _measured(
+        self, targets: Tensor, rows: tuple[list[str], list[list[str]]], classes: list[list[str]]
+    ) -> dict[str, list[str]]:
+        """Return what was measured, for each target whose cells do not say so to a program that knows no chemistry.
+
+        Such are ``1,5``, ``active``, ``>50`` (nothing was measured exactly), another scale, or a mean of several rows.
+        """
+        found = {}
+        for column, name in enumerate(self.task.names):
+            labels = classes[column] if classes else []
+            values = ["" if v != v else labels[int(v)] if labels else repr(v) for v in targets[:, column].tolist()]
+            place = rows[0].index(name) if name in rows[0] else -1
+            cells = [row[place].strip() for row in rows[1]] if place >= 0 else []
+            if [_plain_value(cell, labels) for cell in cells] != values:
+                found[name] = values
+        return found
 
     def _print(self, results: dict[str, Any], targets: Tensor) -> None:
         names = [name for name in BETTER if name in next(iter(results["test"].values()))]
@@ -197,6 +220,17 @@ def prediction_cells(values: Sequence[float], classes: list[list[str]], spreads:
         cells += [labels[max(range(len(labels)), key=shares.__getitem__)], *(f"{share:.4f}" for share in shares)]
         start += len(labels)
     return cells
+
+
+def _plain_value(cell: str, labels: Sequence[str]) -> str:
+    """Return a cell as :meth:`PropertyReport._measured` writes what was measured; empty for anything else."""
+    if labels:
+        return cell if cell in labels else ""
+    try:
+        value = float(cell)
+    except ValueError:
+        return ""
+    return repr(value) if math.isfinite(value) else ""
 
 
 def _digits(value: float, spread: float) -> int:

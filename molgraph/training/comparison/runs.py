@@ -163,16 +163,19 @@ def _predictions(folder: Path, results: dict[str, Any]) -> tuple[Floats, Floats]
     """Return what was measured and what was predicted ``[M, T]``; several classes by their numbers."""
     with (folder / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    told = set(rows[0]) if rows else set()
     names = list(results["test"])
     classes = dict(zip(names, results.get("classes") or [], strict=False))
 
     def column(name: str, suffix: str = "") -> list[float]:
+        if name + suffix not in told:
+            raise ValueError(f"{folder / 'predictions.csv'} has no column {name + suffix!r}; train again")
         cells = [row[name + suffix] for row in rows]
         if name not in classes:
             return [_number(cell) for cell in cells]
         return [float(classes[name].index(cell)) if cell in classes[name] else math.nan for cell in cells]
 
-    measured = np.array([column(name) for name in names]).T
+    measured = np.array([column(name, "_measured" if f"{name}_measured" in told else "") for name in names]).T
     return measured, np.array([column(name, "_predicted") for name in names]).T
 
 
